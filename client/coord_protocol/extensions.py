@@ -1,0 +1,174 @@
+"""What we speak beyond ZooKeeper: status, leases and named sessions.
+
+Discovery without probing, since an unknown opcode makes ZooKeeper close the connection. In the handshake: a
+client offers `protocol_version` = EXTENSIONS_VERSION; ZooKeeper ignores that and answers 0, we answer
+EXTENSIONS_VERSION, and who sent 0 always gets 0. For people and plain clients: the read-only znode
+EXTENSIONS_PATH.
+
+    1001 status            StatusRequest            StatusResponse
+    1010 leaseGrant        LeaseGrantRequest        LeaseGrantResponse
+    1011 leaseKeepAlive    LeaseKeepAliveRequest    LeaseKeepAliveResponse
+    1012 leaseRevoke       LeaseRevokeRequest       no body
+    1013 leaseInfo         LeaseInfoRequest         LeaseInfo
+    1014 leaseList         LeaseListRequest         LeaseListResponse
+    1015 createWithLease   CreateWithLeaseRequest   Create2Response
+    1016 nameSession       NameSessionRequest       no body
+
+An error code from -1000 down is followed by an `ExtensionFailure`; standard opcodes never get such a code.
+"""
+
+from typing import Final
+
+from coord_protocol.errors import CoordError, ExtensionError, MarshallingError, error_for
+from coord_protocol.jute import Record, buffer, int32, int64, pathname, ustring
+from coord_protocol.records import AclsField
+from coord_protocol.requests import Create2Response, OpCode
+
+EXTENSIONS_VERSION: Final = 1000
+EXTENSIONS_PATH: Final = "/zookeeper/ext"
+LEASE_SECRET_BYTES: Final = 16
+
+
+class StatusRequest(Record):
+    """What is known of the server and its cluster."""
+
+
+class StatusResponse(Record):
+    json: ustring
+
+
+class LeaseGrantRequest(Record):
+    """`lease_id` 0 asks for a new one."""
+
+    ttl_ms: int64
+    name: ustring
+    meta: buffer
+    lease_id: int64
+
+
+class LeaseGrantResponse(Record):
+    """`secret`: 16 bytes; who knows it may keep the lease alive, use it and revoke it."""
+
+    lease_id: int64
+    ttl_ms: int64
+    secret: buffer
+
+
+class LeaseAndSecret(Record):
+    lease_id: int64
+    secret: buffer
+
+
+class LeaseKeepAliveRequest(Record):
+    leases: list[LeaseAndSecret]
+
+
+class LeaseKeepAliveResponse(Record):
+    """In the order of the request; -1: gone, or the secret is not its own."""
+
+    remaining_ms: list[int64]
+
+
+class LeaseRevokeRequest(Record):
+    lease_id: int64
+    secret: buffer
+
+
+class LeaseInfoRequest(Record):
+    lease_id: int64
+
+
+class LeaseInfo(Record):
+    """A lease as others may see it.
+
+    `kind`: "lease" or "session"; `keys`: paths of the znodes that end with it.
+    """
+
+    lease_id: int64
+    kind: ustring
+    name: ustring
+    ttl_ms: int64
+    remaining_ms: int64
+    keys: list[ustring]
+    meta: buffer
+
+
+class LeaseListRequest(Record):
+    """`kind`: "lease", "session", or "" for both."""
+
+    kind: ustring
+
+
+class LeaseListResponse(Record):
+    leases: list[LeaseInfo]
+
+
+class CreateWithLeaseRequest(Record):
+    """A create whose znode ends with the lease."""
+
+    path: pathname
+    data: buffer
+    acl: AclsField
+    flags: int32
+    lease_id: int64
+    secret: buffer
+
+
+class NameSessionRequest(Record):
+    """Names the connection's session: shown as the holder's name in lists."""
+
+    name: ustring
+
+
+class ExtensionFailure(Record):
+    """Follows an error code from -1000 down. `leader_hint`: address of whom to ask instead, or ""."""
+
+    code: int32
+    text: ustring
+    leader_hint: ustring
+    zxid: int64
+
+
+EXTENSION_REQUESTS: Final[dict[OpCode, type[Record]]] = {
+    OpCode.STATUS: StatusRequest,
+    OpCode.LEASE_GRANT: LeaseGrantRequest,
+    OpCode.LEASE_KEEP_ALIVE: LeaseKeepAliveRequest,
+    OpCode.LEASE_REVOKE: LeaseRevokeRequest,
+    OpCode.LEASE_INFO: LeaseInfoRequest,
+    OpCode.LEASE_LIST: LeaseListRequest,
+    OpCode.CREATE_WITH_LEASE: CreateWithLeaseRequest,
+    OpCode.NAME_SESSION: NameSessionRequest,
+}
+
+EXTENSION_RESPONSES: Final[dict[OpCode, type[Record]]] = {
+    OpCode.STATUS: StatusResponse,
+    OpCode.LEASE_GRANT: LeaseGrantResponse,
+    OpCode.LEASE_KEEP_ALIVE: LeaseKeepAliveResponse,
+    OpCode.LEASE_INFO: LeaseInfo,
+    OpCode.LEASE_LIST: LeaseListResponse,
+    OpCode.CREATE_WITH_LEASE: Create2Response,
+}
+
+
+def extensions_document() -> bytes:
+    """The data of EXTENSIONS_PATH: JSON with the version and the names of the requests."""
+    names = ", ".join(f'"{_camel_case(opcode.name)}"' for opcode in EXTENSION_REQUESTS)
+    return f'{{"version": {EXTENSIONS_VERSION}, "names": [{names}]}}'.encode()
+
+
+def _camel_case(name: str) -> str:
+    first, *others = name.lower().split("_")
+    return first + "".join(other.capitalize() for other in others)
+
+
+def extension_error(code: int, frame: bytes, offset: int, path: str = "") -> CoordError:
+    """The exception for an error code from -1000 down, with what its `ExtensionFailure` at `offset` tells."""
+    try:
+        failure = ExtensionFailure.decode(frame, offset)
+    except MarshallingError:
+        return error_for(code, path)
+    error = error_for(code, path, failure.text)
+    if isinstance(error, ExtensionError):
+        error.leader_hint = failure.leader_hint
+        error.zxid = failure.zxid
+    return error
