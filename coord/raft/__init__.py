@@ -1,0 +1,79 @@
+"""Consensus on opaque bytes: Raft as in the paper and Ongaro's thesis, without I/O, clock or chance.
+
+The contract
+------------
+A driver owns one `Raft` and steps it in turns. A turn is any number of inputs, `advance_time` first, and then
+`take_ready` once. Inputs never block and never call back. `now` is a local monotonic clock in seconds; it
+never goes backwards.
+
+    advance_time(now)                 at the latest when next_deadline() is reached
+    step(sender, message, now)        from a peer; may be lost, late, repeated or out of order, but never
+                                      garbled (`decode_message` sees to that) and never from a stranger
+    persisted(token, now)             the disk has done everything up to the Persist with this token
+    propose(data, count, now)         on a leader; see can_propose
+    read_index(request, now)          on any member
+    peer_lost, peer_up(member, now)   what the transport sees: hints that save time; nothing relies on them
+    transfer_leadership(now, to)      before a leader is stopped
+
+What the driver owes for a `Ready`
+----------------------------------
+1. **messages** may leave at once, in any order relative to the rest, and may get lost. Raft itself holds back
+   whatever would promise something that is not durable yet: votes, a candidacy, acks of appends. So the
+   leader's appends travel while it writes its own disk (thesis §10.2.1), and it counts itself only when
+   `persisted` says so.
+2. **persist** goes to the disk in the order of its token: first the hard state, then the truncation, then the
+   runs. Of what is not answered, a crash may leave any prefix. When it is durable, hand the token to
+   `persisted`; one call may answer several. A write that fails must stop the process: there is no way to take
+   a promise back.
+3. **committed** runs are applied now, in order. Each comes once in the life of a `Raft`; after a restart all
+   come again from index 1, as there are no snapshots. They may be ahead of this member's own disk.
+4. **reads** may be answered from a state that has applied their index.
+5. **happened** is for logs and metrics.
+
+A long committed log comes in slices of `Config.max_committed_entries`; `next_deadline` is in the past until
+all of it is taken, so that messages get their turn in between.
+
+After a crash, build a new `Raft` from what the disk has (`Stored`): the last hard state, and all runs in
+order. `Config.incarnation` must then be higher than in any life before.
+
+What it does not do yet: the membership is fixed, and the log begins at index 1 for ever.
+
+Glossary
+--------
+run             entries proposed together: the unit of log, messages and disk (types)
+term            at most one leader each; a clock of leaderships (paper §5.1)
+commit_index    everything up to it is decided for ever
+durable_index   everything up to it is on this disk (log)
+match_index     everything up to it is equal to the leader's log; of a peer: and on its disk (progress)
+round           a number that goes out with Appends and comes back with their answers (messages, reads)
+turn, ready     inputs in, then what to do about them out
+
+Where to look: the rules for all servers are in `server`, the others in the file of their role, `follower`,
+`candidate` or `leader`; what must always hold, in `invariants`.
+"""
+
+from .codec import MalformedMessage, decode_message, encode_message
+from .config import Config
+from .messages import Message
+from .ready import Persist, ReadReady, Ready
+from .server import Raft
+from .types import HardState, Index, MemberId, NotLeader, Run, Stored, Term
+
+__all__ = [
+    "Config",
+    "HardState",
+    "Index",
+    "MalformedMessage",
+    "MemberId",
+    "Message",
+    "NotLeader",
+    "Persist",
+    "Raft",
+    "ReadReady",
+    "Ready",
+    "Run",
+    "Stored",
+    "Term",
+    "decode_message",
+    "encode_message",
+]

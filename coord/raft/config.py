@@ -1,0 +1,63 @@
+"""What a member is told about its cluster and its pace. Times are seconds."""
+
+from dataclasses import dataclass
+
+from .types import MAX_RUN_BYTES, MemberId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """The same on all members, apart from `member` and `incarnation`."""
+
+    member: MemberId
+    """Who we are."""
+
+    voters: tuple[MemberId, ...]
+    """All members, ourselves included, in one order everywhere. Fixed: membership change is not there yet."""
+
+    incarnation: int
+    """How often this member was started (a durable boot counter). Keeps answers to reads of an earlier life
+    apart."""
+
+    heartbeat_interval: float = 0.05
+    """How often a leader speaks to every peer, whether it has something to say or not."""
+
+    election_timeout: float = 0.5
+    """T: silence of the leader for T … 2T (drawn anew whenever a leader is found) starts an election; silence
+    of a majority for T ends a leadership; and whoever heard from a leader less than T ago helps nobody to
+    replace it."""
+
+    pre_vote_interval: float = 0.05
+    """How long to wait for pre-votes before asking again, times 1 … 2. Short, as a pre-vote disturbs
+    nobody."""
+
+    max_append_bytes: int = 1 << 20
+    """Runs go into one Append up to this size, at least one. 1 MiB: a few milliseconds of a 1 Gbit/s link."""
+
+    max_inflight_appends: int = 64
+    """Unacknowledged Appends with runs per peer."""
+
+    max_inflight_bytes: int = 8 << 20
+    """Unacknowledged run bytes per peer; the Append that passes the mark is the last one."""
+
+    max_committed_entries: int = 10_000
+    """Entries handed out for applying per turn, at least one run. 10,000 at 4 µs each are one missed
+    heartbeat: a restarted member that applies its whole log must not fall silent meanwhile."""
+
+    def __post_init__(self) -> None:
+        assert self.member in self.voters, "a member must be one of the voters"
+        assert len(set(self.voters)) == len(self.voters), "a voter is listed twice"
+        assert all(voter > 0 for voter in self.voters), "member ids are positive"
+        assert 0 <= self.incarnation < 1 << 31, "it shares 63 bits with the number of a read"
+        assert self.heartbeat_interval > 0
+        assert 2 * self.heartbeat_interval <= self.election_timeout, "one lost heartbeat must not start an election"
+        assert self.pre_vote_interval > 0
+        assert 0 < self.max_append_bytes <= MAX_RUN_BYTES
+        assert self.max_inflight_appends > 0
+        assert self.max_inflight_bytes > 0
+        assert self.max_committed_entries > 0
+
+    @property
+    def peers(self) -> tuple[MemberId, ...]:
+        """The other voters."""
+        return tuple(voter for voter in self.voters if voter != self.member)

@@ -1,0 +1,176 @@
+"""What must always hold: figure 3 of the paper as code, and the promises behind it.
+
+    Election Safety         at most one leader per term, and only in one life of it
+    Leader Append-Only      a leader never drops or changes what is in its log
+    Log Matching            logs that hold the same run hold the same runs before it
+    Leader Completeness     what is committed is in the logs of all leaders of later terms
+    State Machine Safety    members apply the same runs in the same order
+    kept promises           votes, one a term, and acks are on the giver's disk before they leave;
+                            what is committed is on the disks of a majority
+
+A `Witness` watches a whole cluster from outside, through all crashes: it is told what happens (`started`,
+`sent`, `took`) and asked to look at a member after each turn (`check`). Whatever contradicts anything it ever
+saw raises an AssertionError. Each look costs about what has changed since the last one.
+"""
+
+from bisect import bisect_left
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from .leader import Leader
+from .messages import AppendReply, Message, RequestVote, VoteReply
+from .quorum import is_majority
+from .server import Raft
+from .types import BEFORE_FIRST, Index, MemberId, Run, Stored, Term
+
+
+@dataclass(slots=True)
+class _Seen:
+    """One life of one member, as it looked last time."""
+
+    raft: Raft
+    term: Term
+    commit_index: Index
+    applied_index: Index
+    led: Term | None = None
+    """The term in which it was the leader then."""
+    runs: int = 0
+    """How many of its runs were looked at …"""
+    last: Run | None = None
+    """… and the last of them."""
+
+
+class Witness:
+    """Everything that was ever seen of one cluster."""
+
+    def __init__(self, voters: tuple[MemberId, ...]) -> None:
+        self._voters = voters
+        self._lives: dict[MemberId, _Seen] = {}
+        self._leaders: dict[Term, _Seen] = {}
+        self._votes: dict[tuple[MemberId, Term], MemberId] = {}
+        self._made: dict[tuple[Index, Term], tuple[Run, Run | None]] = {}
+        """Each run by first index and term, with the run before it."""
+        self.history: list[Run] = []
+        """What is committed, from index 1."""
+        self._position: dict[Index, int] = {BEFORE_FIRST: 0}
+        """How many runs of the history end at or before that index, for each boundary."""
+        self._committed_in = Term(0)
+        """The term in which the newest of it was committed."""
+
+    def started(self, raft: Raft) -> None:
+        """A member begins a new life; whether it forgot a promise shows when it speaks."""
+        self._lives[raft.member] = _Seen(raft, raft.term, BEFORE_FIRST, BEFORE_FIRST)
+
+    def check(self, raft: Raft, disks: Mapping[MemberId, Stored]) -> None:
+        """Look at a member after a turn. `disks`: what each member would recover if it crashed now."""
+        seen = self._lives[raft.member]
+        assert seen.raft is raft, "a life that nobody announced"
+        assert raft.term >= seen.term, f"member {raft.member} went back from term {seen.term} to {raft.term}"
+        assert raft.commit_index >= seen.commit_index, f"member {raft.member} took back what it committed"
+        self._check_log_matching(seen, raft)
+        self._check_leader(seen, raft)
+        if raft.commit_index > seen.commit_index:
+            self._check_committed(raft, disks)
+        self._check_leader_completeness(raft)
+        seen.term = raft.term
+        seen.commit_index = raft.commit_index
+        seen.led = raft.term if raft.is_leader else None
+
+    def took(self, raft: Raft, runs: list[Run]) -> None:
+        """State Machine Safety: a member applies these runs."""
+        seen = self._lives[raft.member]
+        for run in runs:
+            assert run.first == seen.applied_index + 1, f"member {raft.member} skips to {run.first}"
+            expected = self.history[self._position[seen.applied_index]]
+            assert run == expected, f"member {raft.member} applies another run at {run.first} than others"
+            seen.applied_index = run.last
+        assert seen.applied_index <= raft.commit_index, f"member {raft.member} applies what is not committed"
+
+    def sent(self, sender: MemberId, to: MemberId, message: Message, disk: Stored) -> None:
+        """A message leaves: what it promises must be on the sender's disk by now."""
+        match message:
+            case VoteReply(term, granted=True):
+                self._check_vote(sender, term, to, disk)
+            case RequestVote(term):
+                self._check_vote(sender, term, sender, disk)
+                ends = (disk.runs[-1].term, disk.runs[-1].last) if disk.runs else (0, 0)
+                claim = (message.last_term, message.last_index)
+                assert ends == claim, f"member {sender} boasts of a log that is not on its disk"
+            case AppendReply(match_index=index) if index > 0:
+                assert disk.runs, f"member {sender} acknowledges {index} with an empty disk"
+                assert index <= disk.runs[-1].last, f"member {sender} acknowledges {index} too early"
+                run = _ending_at(disk.runs, index)
+                assert run is not None, f"member {sender} acknowledges {index}, inside a run"
+                assert run == _ending_at(self._lives[sender].raft.log.runs, index), f"{index} is another run"
+            case _:
+                pass
+
+    def _check_vote(self, voter: MemberId, term: Term, candidate: MemberId, disk: Stored) -> None:
+        durable = disk.hard_state
+        assert durable.term >= term, f"the vote of {voter} in term {term} is not durable"
+        if durable.term == term:
+            assert durable.voted_for == candidate, f"the vote of {voter} in term {term} is not durable"
+        given = self._votes.setdefault((voter, term), candidate)
+        assert given == candidate, f"member {voter} voted for {given} and {candidate} in term {term}"
+
+    def _check_leader(self, seen: _Seen, raft: Raft) -> None:
+        """Election Safety; Leader Append-Only is checked while logs are compared."""
+        if not isinstance(raft.role, Leader):
+            return
+        assert raft.leader == raft.member
+        first = self._leaders.setdefault(raft.term, seen)
+        assert first is seen, f"{first.raft.member} and {raft.member} both led term {raft.term}"
+        for progress in raft.role.progress.values():
+            assert progress.match_index <= progress.sent_index <= raft.last_index
+
+    def _check_log_matching(self, seen: _Seen, raft: Raft) -> None:
+        """Log Matching, by induction: a run of an index and term is always the same, and so is the one before
+        it."""
+        runs = raft.log.runs
+        known = min(seen.runs, len(runs))
+        if known < seen.runs or (known and runs[known - 1] is not seen.last):
+            assert seen.led != raft.term or not raft.is_leader, f"leader {raft.member} changed its log"
+            known = 0
+        before = runs[known - 1] if known else None
+        for run in runs[known:]:
+            made, made_after = self._made.setdefault((run.first, run.term), (run, before))
+            assert made == run, f"two runs at {run.first} in term {run.term}"
+            assert made_after == before, f"two pasts before {run.first} in term {run.term}"
+            before = run
+        seen.runs = len(runs)
+        seen.last = before
+
+    def _check_committed(self, raft: Raft, disks: Mapping[MemberId, Stored]) -> None:
+        """One history; and whoever adds to it is a leader whose new entries a majority has on disk
+        (§5.4.2)."""
+        end = self.history[-1].last if self.history else BEFORE_FIRST
+        log = raft.log
+        if raft.commit_index <= end:
+            position = self._position.get(raft.commit_index)
+            assert position, f"member {raft.member} commits the middle of a run, at {raft.commit_index}"
+            assert _ending_at(raft.log.runs, raft.commit_index) == self.history[position - 1], (
+                f"member {raft.member} commits another run at {raft.commit_index} than others"
+            )
+            return
+        assert raft.is_leader, f"member {raft.member} commits {raft.commit_index} before its leader does"
+        fresh = log.between(end, raft.commit_index, raft.commit_index)
+        holders = [m for m in self._voters if _ending_at(disks[m].runs, raft.commit_index) == fresh[-1]]
+        assert is_majority(len(holders), len(self._voters)), f"{fresh[-1].last} is durable on {holders} only"
+        assert fresh[-1].term == raft.term, "an entry of an older term committed by counting (figure 8)"
+        assert fresh[0].first == end + 1, "the leader's log does not continue what is committed"
+        self._committed_in = raft.term
+        for run in fresh:
+            self.history.append(run)
+            self._position[run.last] = len(self.history)
+
+    def _check_leader_completeness(self, raft: Raft) -> None:
+        if raft.is_leader and self.history and raft.term >= self._committed_in:
+            last = self.history[-1]
+            assert raft.log.has(last.last, last.term), (
+                f"leader {raft.member} of term {raft.term} lacks {last.last} of term {last.term}"
+            )
+
+
+def _ending_at(runs: list[Run], last: Index) -> Run | None:
+    position = bisect_left(runs, last, key=lambda run: run.last)
+    return runs[position] if position < len(runs) and runs[position].last == last else None

@@ -1,0 +1,210 @@
+"""A leader: replicates its log, counts what is durable, proves that it leads (paper §5.3, §5.4, thesis §6).
+
+Everything here is lost with the office: each term has its own Leader.
+
+What leaves in a turn is decided once, at its end. Each peer gets the runs it lacks, in one Append, or in
+several when they exceed max_append_bytes and the window allows; what the window does not allow follows when
+acks open it. A peer that lacks nothing gets an empty Append if a round has started (heartbeat, reads) or the
+commit index has moved since the last one. So a peer gets one message a turn, and often the same object as the
+others.
+"""
+
+from typing import TYPE_CHECKING
+
+from .messages import Append, AppendRejected, AppendReply, ReadIndex, ReadIndexReply, TimeoutNow
+from .progress import Progress
+from .quorum import agreed
+from .reads import ReadRequest, ReadRounds
+from .ready import QuorumLost, TransferAborted, TransferStarted
+from .types import NO_ROUND, Index, MemberId, NotLeader, Round, Run
+
+if TYPE_CHECKING:
+    from .server import Raft
+
+
+class Transfer:
+    """A handover under way (thesis §3.10)."""
+
+    __slots__ = ("asked_round", "deadline", "target")
+
+    def __init__(self, target: MemberId, deadline: float) -> None:
+        self.target = target
+        self.deadline = deadline
+        """When we give up and propose again."""
+        self.asked_round = NO_ROUND
+        """The round in which TimeoutNow was last sent; again in each later one, as it may get lost."""
+
+
+class Leader:
+    """What a member holds while it leads one term."""
+
+    __slots__ = ("_disk_moved", "_peers", "deadline", "progress", "reads", "round", "term_start", "transfer")
+
+    def __init__(self, raft: "Raft", now: float) -> None:
+        log = raft.log
+        self.term_start = Index(log.last_index + 1)
+        """Index of the no-op. Counting replicas commits from here on only (§5.4.2)."""
+        self._peers = [Progress(peer, log.last_index, contact=now) for peer in raft.config.peers]
+        self.progress = {peer.member: peer for peer in self._peers}
+        """What we know of each peer, for whoever shows the cluster's state."""
+        self.round = Round(1)
+        self.reads = ReadRounds()
+        self.transfer: Transfer | None = None
+        self.deadline = now + raft.config.heartbeat_interval
+        """The next heartbeat."""
+        self._disk_moved = False
+        """Whether somebody's durable index moved in this turn."""
+        log.append(Run(self.term_start, 1, raft.term, b""))
+
+    def hears_leader(self, now: float, raft: "Raft") -> bool:
+        """A leader is one; whether it still has a majority, its own check-quorum says (thesis §6.2)."""
+        return True
+
+    # What the driver asks.
+
+    def propose(self, raft: "Raft", data: bytes, count: int) -> Index:
+        """Append one run; it leaves with this turn."""
+        if self.transfer is not None:
+            raise NotLeader(None)
+        first = Index(raft.log.last_index + 1)
+        raft.log.append(Run(first, count, raft.term, data))
+        return first
+
+    def on_read_request(self, raft: "Raft", request: int) -> None:
+        """Our own caller's read joins the next round."""
+        self.reads.waiting.append(ReadRequest(None, request))
+
+    def start_transfer(self, raft: "Raft", target: MemberId | None, now: float) -> None:
+        """Stop proposing and hand over to `target`, or to whoever we reach that holds most."""
+        if not self._peers:
+            return
+        if target is None:
+            best = max(self._peers, key=lambda peer: (peer.is_reachable, peer.match_index, peer.contact))
+            target = best.member
+        assert target in self.progress, f"{target} is not a peer"
+        self.transfer = Transfer(target, now + raft.config.election_timeout)
+        raft.happen(TransferStarted(raft.term, target))
+
+    # What the peers and the disk say.
+
+    def on_append_reply(self, sender: MemberId, message: AppendReply, now: float) -> None:
+        """The peer took our Appends up to this round; its disk is as far as it says."""
+        assert message.round <= self.round, "a round that we never started is confirmed"
+        peer = self.progress[sender]
+        peer.answered(message.round, now)
+        if peer.acknowledge(message.match_index):
+            self._disk_moved = True
+        if peer.is_probing and message.round >= peer.fed_since:
+            # All Appends since then were probes of the same place, and one was accepted.
+            peer.is_probing = False
+
+    def on_append_rejected(self, raft: "Raft", sender: MemberId, message: AppendRejected, now: float) -> None:
+        """§5.3: the peer lacks what we built on; go back to where its log may join ours."""
+        peer = self.progress[sender]
+        peer.answered(message.round, now)
+        if message.round < peer.fed_since or message.prev_index <= peer.match_index:
+            return  # it tells about what we sent before we last fell back, or before an ack
+        hint = raft.log.joint(message.hint_index, message.hint_term)
+        assert hint < message.prev_index, "a step back that is none"
+        self.round = Round(self.round + 1)
+        peer.fall_back(max(hint, peer.match_index), self.round)
+
+    def on_read_index(self, sender: MemberId, message: ReadIndex) -> None:
+        """A follower's reads join the next round."""
+        self.reads.waiting.append(ReadRequest(sender, message.batch))
+
+    def on_persisted(self, raft: "Raft", now: float) -> None:
+        """Our own disk counts like a peer's."""
+        self._disk_moved = True
+
+    def on_peer_lost(self, raft: "Raft", member: MemberId, now: float) -> None:
+        """What was on the way to it may be lost: look for the place to go on from."""
+        self.progress[member].is_reachable = False
+        self._probe(member)
+
+    def on_peer_up(self, raft: "Raft", member: MemberId, now: float) -> None:
+        """Do not let it wait for the next heartbeat."""
+        self._probe(member)
+
+    def _probe(self, member: MemberId) -> None:
+        self.round = Round(self.round + 1)
+        self.progress[member].probe(self.round)
+
+    # Time.
+
+    def on_time(self, raft: "Raft", now: float) -> None:
+        """Check-quorum (thesis §6.2), then a heartbeat: a round, which every peer must answer."""
+        timeout = raft.config.election_timeout
+        if self._peers and now - agreed([now, *[peer.contact for peer in self._peers]]) >= timeout:
+            raft.happen(QuorumLost(raft.term))
+            raft.become_follower(raft.term, None, now)
+            return
+        if self.transfer is not None and now >= self.transfer.deadline:
+            raft.happen(TransferAborted(raft.term, self.transfer.target))
+            self.transfer = None
+        self.deadline = now + raft.config.heartbeat_interval
+        self.round = Round(self.round + 1)
+
+    # The end of a turn.
+
+    def finish_turn(self, raft: "Raft") -> None:
+        """Commit what a majority holds, start a round for the reads that came, feed the peers."""
+        if self._disk_moved:
+            self._disk_moved = False
+            self._advance_commit(raft)
+        if self.reads.waiting and raft.commit_index >= self.term_start:
+            self.round = Round(self.round + 1)
+            self.reads.start(self.round, raft.commit_index)
+        self._replicate(raft)
+        if self.reads.under_way:
+            self._answer_reads(raft)
+        if self.transfer is not None:
+            self._go_on_with_transfer(raft, self.transfer)
+
+    def _advance_commit(self, raft: "Raft") -> None:
+        """§5.4.2, figure 8: only entries of our own term are committed by counting; older go with them."""
+        index = agreed([raft.log.durable_index, *[peer.match_index for peer in self._peers]])
+        if index >= self.term_start:
+            raft.commit(index)
+
+    def _replicate(self, raft: "Raft") -> None:
+        last_index, commit_index = raft.log.last_index, raft.commit_index
+        round_ = self.round
+        outbox = raft.outbox
+        append: Append | None = None  # the last one that was built; a peer that is equally far gets the same
+        size = 0
+        for peer in self._peers:
+            while peer.sent_index < last_index and not peer.is_probing and peer.has_room(raft.config):
+                if append is None or append.prev_index != peer.sent_index or not append.runs:
+                    runs = raft.log.following(peer.sent_index, raft.config.max_append_bytes)
+                    append = self._append(raft, peer.sent_index, runs)
+                    size = sum([len(run.data) for run in runs])
+                peer.sent_runs(append.runs[-1].last, size)
+                peer.sent_round, peer.sent_commit = round_, commit_index
+                outbox.append((peer.member, append))
+            if peer.sent_round < round_ or (peer.sent_commit < commit_index and not peer.is_probing):
+                # Built on the last run we sent: if that was lost, this bounces, and we know.
+                if append is None or append.prev_index != peer.sent_index or append.runs:
+                    append = self._append(raft, peer.sent_index, ())
+                peer.sent_round, peer.sent_commit = round_, commit_index
+                outbox.append((peer.member, append))
+
+    def _append(self, raft: "Raft", prev_index: Index, runs: tuple[Run, ...]) -> Append:
+        prev_term = raft.log.term_at(prev_index)
+        return Append(raft.term, prev_index, prev_term, raft.commit_index, self.round, runs)
+
+    def _answer_reads(self, raft: "Raft") -> None:
+        """Thesis §6.4: a majority took us for the leader in a round that began after these reads came."""
+        round_ = agreed([self.round, *[peer.acked_round for peer in self._peers]])
+        for index, request in self.reads.take_confirmed(round_):
+            if request.asker is None:
+                raft.answer_read(request.number, index)
+            else:
+                raft.send(request.asker, ReadIndexReply(raft.term, request.number, index))
+
+    def _go_on_with_transfer(self, raft: "Raft", transfer: Transfer) -> None:
+        if transfer.asked_round < self.round:
+            peer = self.progress[transfer.target]
+            if peer.match_index == raft.log.last_index:
+                transfer.asked_round = self.round
+                raft.send(transfer.target, TimeoutNow(raft.term))
