@@ -1,0 +1,34 @@
+"""The data of /zookeeper/config: the members, and where clients find them (ZOOKEEPER-PROTOCOL §5.9).
+
+Curator replaces its connection string by the client addresses it reads here, so these are the ones that
+members advertise: names that a client can reach, never 0.0.0.0.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from coord.raft.types import MemberId
+
+
+class Addresses(NamedTuple):
+    """Where a member is reached: `host:port` for clients, and for other members ("" if it did not say)."""
+
+    client: str
+    peer: str = ""
+
+
+def configuration_text(members: Mapping[MemberId, Addresses], zxid: int) -> bytes:
+    r"""Lines as ZooKeeper writes them; the last has the version and no newline.
+
+    Ours have one port for all that passes between members, where ZooKeeper has one for data and one for
+    elections.
+
+    >>> configuration_text({MemberId(1): Addresses("a.example:2181", "a.example:7001")}, 26)
+    b'server.1=a.example:7001:7001:participant;a.example:2181\nversion=1a'
+    """
+    lines = []
+    for member, addresses in sorted(members.items()):
+        host, _, port = (addresses.peer or addresses.client).rpartition(":")
+        lines.append(f"server.{member}={host}:{port}:{port}:participant;{addresses.client}")
+    lines.append(f"version={zxid:x}")
+    return "\n".join(lines).encode()

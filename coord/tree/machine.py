@@ -1,0 +1,416 @@
+"""Apply: what a run of the log does to the state. Every member does it alike, in the same order.
+
+    for each run:      the lease clock moves; sessions and leases whose deadline it passed end
+      each block:      commands that were applied before are skipped, so a member may send what it likes again
+        each command:  is its session alive, and is this its present connection? Then it is judged and done
+
+Every command takes one index, whatever becomes of it; that index is the zxid of what it changed. What ends
+with the run itself carries the zxid of the run's first entry.
+
+*Once, and in order.* A member numbers the commands it takes in 1, 2, 3 … for as long as its process lives
+(its incarnation). The state holds per member the number of the last one applied. Of a block that starts
+earlier only the new rest is applied; one that leaves a gap is passed over whole, for what is missing will
+come again, in front of it; so is one of an earlier incarnation, whose clients are long gone.
+
+A server spends its time here, so the loop is flat: one unpacking, one look for the session, one table of
+methods. Measured: 2.6 µs for a set_data, 5.3 µs for a create, and 3 µs for each run.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from coord.raft.types import MemberId, Run
+from coord.tree.commands import (
+    BLOCK_HEAD,
+    FIRST_WITHOUT_SESSION,
+    HEAD,
+    LENGTH_OF_COMMAND,
+    RUN_HEAD,
+    VERSION,
+    Kind,
+    UnreadableLog,
+    decode_announcement,
+    decode_bytes,
+    decode_cluster,
+    decode_create,
+    decode_number,
+    decode_numbers,
+    decode_pairs,
+    decode_path,
+    decode_set_acl,
+    decode_set_data,
+    decode_text,
+)
+from coord.tree.configuration import Addresses, configuration_text
+from coord.tree.digest import digest
+from coord.tree.leases import Lease, Leases, Session
+from coord.tree.multi import Multi
+from coord.tree.outcomes import (
+    NO_LEASE,
+    SESSION_EXPIRED,
+    SESSION_MOVED,
+    Created,
+    MultiDone,
+    MultiFailed,
+    Outcome,
+)
+from coord.tree.transactions import create, delete, set_acl, set_data
+from coord.tree.tree import CONFIG_PATH, Tree
+from coord.tree.watches import Watches
+from coord.tree.znode import Znode
+from coord_protocol.paths import parent_of
+
+__all__ = [
+    "Cluster",
+    "Created",
+    "Machine",
+    "MultiDone",
+    "MultiFailed",
+    "OnOutcome",
+    "Origin",
+    "Outcome",
+    "Taken",
+]
+
+OnOutcome = Callable[[int, Outcome], None]
+"""(zxid, outcome), right after the command was applied."""
+
+Handler = Callable[[bytes, int, int, Session, int, int, int], Outcome]
+"""(the run's data, where in it the body begins, where it ends, session, zxid, number, path_length)."""
+
+HandlerWithoutSession = Callable[[bytes, int, int, int], Outcome]
+"""(the run's data, where in it the body begins, where it ends, zxid)."""
+
+_unpack_run_head = RUN_HEAD.unpack_from
+_RUN_HEAD_BYTES = RUN_HEAD.size
+_unpack_block_head = BLOCK_HEAD.unpack_from
+_BLOCK_HEAD_BYTES = BLOCK_HEAD.size
+_unpack_head = HEAD.unpack_from
+_unpack_length = LENGTH_OF_COMMAND.unpack_from
+_HEAD_BYTES = HEAD.size
+
+
+class Origin(NamedTuple):
+    """Who took commands in from clients: a member, for as long as its process lives."""
+
+    member: MemberId
+    incarnation: int
+
+
+@dataclass(slots=True)
+class Taken:
+    """How far a member's commands are applied."""
+
+    incarnation: int
+    last_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """Made up once, by the first leader ever; the secret makes the passwords of sessions and leases."""
+
+    id: int
+    secret: bytes
+
+
+class Machine:
+    """The replicated state. `watches` is told of every change, and is no part of it."""
+
+    def __init__(self, watches: Watches) -> None:
+        self.watches = watches
+        self._watching = watches.connections
+        """Empty while nobody watches anything, which is all that most writes ask."""
+
+        self.tree = Tree()
+        self.znodes = self.tree.znodes
+        self.leases = Leases()
+        self.cluster: Cluster | None = None
+        self.members: dict[MemberId, Addresses] = {}
+        self.origins: dict[int, Taken] = {}
+        """By member. Ints, like `applied_index`: to call a NewType costs 0.15 µs."""
+
+        self.applied_index = 0
+        """How far the log is applied; exact also within `on_outcome`, in the middle of a run."""
+
+        self.clock_ms = 0
+        """The lease clock: what leaders counted while in office and awake. It never goes back."""
+
+        self.departed: list[tuple[int, int]] = []
+        """(session, epoch) of the connections that lost their session in the latest run: it ended, or it
+        moved to another connection. Local."""
+
+        self._wall_ms = 0
+        """The leader's wall clock when it made the present run: only ever shown, as ctime and mtime."""
+
+        self._handlers: dict[int, Handler] = {
+            Kind.CREATE: self._create,
+            Kind.DELETE: self._delete,
+            Kind.SET_DATA: self._set_data,
+            Kind.SET_ACL: self._set_acl,
+            Kind.MULTI: self._multi,
+            Kind.CLOSE_SESSION: self._close_session,
+            Kind.ADD_AUTH: self._add_auth,
+            Kind.NAME_SESSION: self._name_session,
+            Kind.LEASE_GRANT: self._lease_grant,
+            Kind.LEASE_KEEP_ALIVE: self._lease_keep_alive,
+            Kind.LEASE_REVOKE: self._lease_revoke,
+        }
+        self._handlers_without_session: dict[int, HandlerWithoutSession] = {
+            Kind.CREATE_SESSION: self._create_session,
+            Kind.ATTACH_SESSION: self._attach_session,
+            Kind.KEEP_ALIVE: self._keep_alive,
+            Kind.INIT_CLUSTER: self._init_cluster,
+            Kind.ANNOUNCE: self._announce,
+        }
+
+    def apply(self, run: Run, origin: Origin, on_outcome: OnOutcome) -> None:
+        """Do what the run says. `on_outcome` hears of the commands of `origin` that were not skipped."""
+        zxid: int = run.first
+        assert zxid == self.applied_index + 1, "runs are applied in the order of the log, each once"
+        self.departed = []
+        data = run.data
+        if data:
+            version, clock_ms, self._wall_ms = _unpack_run_head(data)
+            if version != VERSION:
+                raise UnreadableLog(f"entry {zxid} has log version {version}; this is version {VERSION}")
+            if clock_ms > self.clock_ms:
+                self.clock_ms = clock_ms
+                if clock_ms > self.leases.bound_ms:
+                    self._end_overdue(zxid)
+            offset = _RUN_HEAD_BYTES
+            end = len(data)
+            while offset < end:
+                member, incarnation, first_seq, count, length = _unpack_block_head(data, offset)
+                offset += _BLOCK_HEAD_BYTES
+                seen = self._take_block(member, incarnation, first_seq, count)
+                if seen < count:
+                    is_own = origin == (member, incarnation)
+                    self._apply_block(data, offset, offset + length, zxid, seen, on_outcome if is_own else None)
+                offset += length
+                zxid += count
+            assert zxid == run.first + run.count or end == _RUN_HEAD_BYTES, "a run has an index for each command"
+        self.applied_index = run.first + run.count - 1
+
+    def digest(self) -> bytes:
+        """16 bytes over all that is replicated: equal on all members at the same applied_index. Slow."""
+        cluster = self.cluster
+        rest = (
+            self.applied_index,
+            self.clock_ms,
+            (cluster.id, cluster.secret) if cluster is not None else None,
+            sorted(self.members.items()),
+            [(member, taken.incarnation, taken.last_seq) for member, taken in sorted(self.origins.items())],
+        )
+        return digest(self.tree, self.leases, rest)
+
+    def _take_block(self, member: int, incarnation: int, first_seq: int, count: int) -> int:
+        """How many of the block's commands, from its first on, to skip; the others count as applied now."""
+        taken = self.origins.get(member)
+        if taken is None:
+            taken = self.origins[member] = Taken(incarnation, 0)
+        elif incarnation > taken.incarnation:
+            taken.incarnation = incarnation
+            taken.last_seq = 0
+        elif incarnation < taken.incarnation:
+            return count
+        seen = taken.last_seq + 1 - first_seq
+        if seen < 0:
+            return count
+        if seen < count:
+            taken.last_seq = first_seq + count - 1
+        return seen
+
+    def _apply_block(
+        self, data: bytes, offset: int, end: int, zxid: int, seen: int, on_outcome: OnOutcome | None
+    ) -> None:
+        """Apply the commands in data[offset:end] but for the first `seen`; the first has index `zxid`."""
+        if seen:
+            for _ in range(seen):
+                offset += _unpack_length(data, offset + 1)[0]
+            zxid += seen
+        handlers = self._handlers
+        session_of = self.leases.table.get
+        clock_ms = self.clock_ms
+        while offset < end:
+            kind, length, session_id, epoch, number, path_length = _unpack_head(data, offset)
+            body = offset + _HEAD_BYTES
+            offset += length
+            outcome: Outcome
+            session = session_of(session_id)
+            if session is not None and session.epoch == epoch:
+                session.deadline_ms = clock_ms + session.span_ms
+                outcome = handlers[kind](data, body, offset, session, zxid, number, path_length)
+            elif kind >= FIRST_WITHOUT_SESSION:
+                outcome = self._handlers_without_session[kind](data, body, offset, zxid)
+            elif session is None or not session.epoch:
+                outcome = SESSION_EXPIRED
+            else:
+                outcome = SESSION_MOVED
+            if on_outcome is not None:
+                self.applied_index = zxid  # what is asked from within `on_outcome` is answered as of here
+                on_outcome(zxid, outcome)
+            zxid += 1
+
+    # Operations on znodes
+
+    def _create(
+        self, data: bytes, body: int, end: int, session: Session, zxid: int, number: int, path_length: int
+    ) -> Outcome:
+        path, content, acl, mode, lease_id = decode_create(data, body, end, number, path_length)
+        outcome = create(self.tree, self.leases, session, path, content, acl, mode, lease_id, zxid, self._wall_ms)
+        if self._watching and type(outcome) is Created:
+            path = outcome.path
+            parent = parent_of(path)
+            self.watches.fire_created(path, parent, zxid, outcome.znode.acl, self.znodes[parent].acl)
+        return outcome
+
+    def _delete(
+        self, data: bytes, body: int, end: int, session: Session, zxid: int, version: int, path_length: int
+    ) -> Outcome:
+        path = decode_path(data, body, path_length)
+        outcome = delete(self.tree, self.leases, session, path, version, zxid)
+        if isinstance(outcome, int):
+            return outcome
+        if self._watching:
+            parent = parent_of(path)
+            self.watches.fire_deleted(path, parent, zxid, outcome.acl, self.znodes[parent].acl)
+        return None
+
+    def _set_data(
+        self, data: bytes, body: int, end: int, session: Session, zxid: int, version: int, path_length: int
+    ) -> Outcome:
+        path, content = decode_set_data(data, body, end, path_length)
+        outcome = set_data(self.znodes, session, path, content, version, zxid, self._wall_ms)
+        if self._watching and type(outcome) is Znode:
+            self.watches.fire_data_changed(path, zxid, outcome.acl)
+        return outcome
+
+    def _set_acl(
+        self, data: bytes, body: int, end: int, session: Session, zxid: int, version: int, path_length: int
+    ) -> Outcome:
+        path, acl = decode_set_acl(data, body, end, path_length)
+        return set_acl(self.znodes, session, path, acl, version)
+
+    def _multi(self, data: bytes, body: int, end: int, session: Session, zxid: int, *_: int) -> Outcome:
+        multi = Multi(self.tree, self.leases, self.watches, session, zxid, self._wall_ms)
+        return multi.apply(data, body, end)
+
+    # Sessions
+
+    def _create_session(self, data: bytes, offset: int, end: int, zxid: int) -> Outcome:
+        timeout_ms, offset = decode_number(data, offset)
+        address, offset = decode_text(data, offset)
+        session = Lease(zxid, timeout_ms)
+        session.epoch = zxid
+        session.identities = (("ip", address),)
+        session.name = decode_text(data, offset)[0]
+        self.leases.add(session, self.clock_ms)
+        return session
+
+    def _attach_session(self, data: bytes, offset: int, end: int, zxid: int) -> Outcome:
+        session_id, offset = decode_number(data, offset)
+        session = self.leases.session(session_id)
+        if session is None:
+            return SESSION_EXPIRED
+        timeout_ms, offset = decode_number(data, offset)
+        address = decode_text(data, offset)[0]
+        self.departed.append((session_id, session.epoch))
+        session.epoch = zxid
+        session.identities = (("ip", address),)
+        self.leases.renew(session, timeout_ms, self.clock_ms)
+        return session
+
+    def _keep_alive(self, data: bytes, offset: int, end: int, zxid: int) -> Outcome:
+        sessions = self.leases.table
+        clock_ms = self.clock_ms
+        for session_id, epoch in decode_pairs(data, offset, end):
+            session = sessions.get(session_id)
+            if session is not None and session.epoch == epoch:
+                session.deadline_ms = clock_ms + session.span_ms
+        return None
+
+    def _add_auth(self, data: bytes, offset: int, end: int, session: Session, zxid: int, *_: int) -> Outcome:
+        scheme, offset = decode_text(data, offset)
+        identity = (scheme, decode_text(data, offset)[0])
+        if identity not in session.identities:
+            session.identities += (identity,)
+        return None
+
+    def _name_session(self, data: bytes, offset: int, end: int, session: Session, zxid: int, *_: int) -> Outcome:
+        session.name = decode_text(data, offset)[0]
+        return None
+
+    def _close_session(self, data: bytes, offset: int, end: int, session: Session, zxid: int, *_: int) -> Outcome:
+        self._end(session, zxid)
+        return None
+
+    # Leases
+
+    def _lease_grant(self, data: bytes, offset: int, end: int, session: Session, zxid: int, *_: int) -> Outcome:
+        ttl_ms, offset = decode_number(data, offset)
+        name, offset = decode_text(data, offset)
+        lease = Lease(zxid, ttl_ms, name=name, meta=decode_bytes(data, offset)[0])
+        self.leases.add(lease, self.clock_ms)
+        return lease
+
+    def _lease_keep_alive(self, data: bytes, offset: int, end: int, session: Session, zxid: int, *_: int) -> Outcome:
+        remaining = []
+        for lease_id in decode_numbers(data, offset, end):
+            lease = self.leases.lease(lease_id)
+            if lease is not None:
+                lease.deadline_ms = self.clock_ms + lease.span_ms
+            remaining.append(-1 if lease is None else lease.ttl_ms)
+        return remaining
+
+    def _lease_revoke(self, data: bytes, offset: int, end: int, session: Session, zxid: int, *_: int) -> Outcome:
+        lease = self.leases.lease(decode_number(data, offset)[0])
+        if lease is None:
+            return NO_LEASE
+        self._end(lease, zxid)
+        return None
+
+    def _end_overdue(self, zxid: int) -> None:
+        for lease in self.leases.overdue(self.clock_ms):
+            self._end(lease, zxid)
+
+    def _end(self, lease: Lease, zxid: int) -> None:
+        """The session or lease is over: its keys go with it, in the order they came, as one change."""
+        self.leases.remove(lease)
+        if lease.is_session:
+            self.departed.append((lease.id, lease.epoch))
+        for path in lease.keys_in_order():
+            parent_path = parent_of(path)
+            acl, parent = self.znodes[path].acl, self.znodes[parent_path]
+            self.tree.remove(path, parent_path, parent, zxid)
+            if self._watching:
+                self.watches.fire_deleted(path, parent_path, zxid, acl, parent.acl)
+
+    # The cluster
+
+    def _init_cluster(self, data: bytes, offset: int, end: int, zxid: int) -> Outcome:
+        if self.cluster is None:
+            self.cluster = Cluster(*decode_cluster(data, offset))
+        return None
+
+    def _announce(self, data: bytes, offset: int, end: int, zxid: int) -> Outcome:
+        member, client_address, peer_address = decode_announcement(data, offset)
+        addresses = Addresses(client_address, peer_address)
+        if self.members.get(MemberId(member)) == addresses:
+            return None  # as at every start of a server; whoever watches the configuration need not hear of it
+        self.members[MemberId(member)] = addresses
+        old = self.znodes[CONFIG_PATH]
+        # Version -1, always: ZooKeeper writes the configuration with the version that means "any".
+        self.znodes[CONFIG_PATH] = replace(
+            old,
+            data=configuration_text(self.members, zxid),
+            mzxid=zxid,
+            mtime_ms=self._wall_ms,
+            version=-1,
+            body=None,
+        )
+        if self._watching:
+            self.watches.fire_data_changed(CONFIG_PATH, zxid, old.acl)
+        return None
