@@ -1,0 +1,30 @@
+"""A member's durable memory. What is on disk: head of `wal.py`; what a disk may do to us: head of
+`files.py`.
+"""
+
+from coord.storage.disk import Disk
+from coord.storage.errors import (
+    CorruptIdentity,
+    CorruptLog,
+    DirectoryInUse,
+    DiskFailed,
+    ForeignDirectory,
+    NewerFormat,
+    StorageError,
+)
+from coord.storage.files import Files, RealFiles
+from coord.storage.store import Store
+
+__all__ = [
+    "CorruptIdentity",
+    "CorruptLog",
+    "DirectoryInUse",
+    "Disk",
+    "DiskFailed",
+    "Files",
+    "ForeignDirectory",
+    "NewerFormat",
+    "RealFiles",
+    "StorageError",
+    "Store",
+]

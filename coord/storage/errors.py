@@ -1,0 +1,78 @@
+"""What stops a server for its disk's sake. None of these is for a client, none is retried.
+
+    StorageError
+    ├── DirectoryInUse      another process holds the lock
+    ├── ForeignDirectory    the directory belongs to another member or cluster
+    ├── NewerFormat         written by a newer release
+    ├── CorruptIdentity     the file that says whose directory it is is damaged or missing
+    ├── CorruptLog          acknowledged data is damaged or missing: file, offset, index and remedy are named
+    └── DiskFailed          reading, writing or syncing failed; what the disk holds now is unknown
+
+`CorruptLog` comes from opening a directory only; `DiskFailed` may come from any call. After it the store
+refuses everything: a second fdatasync would report success for pages that the kernel has already dropped
+(fsyncgate).
+"""
+
+from coord.raft.types import Index, MemberId
+
+
+class StorageError(Exception):
+    """Root of the tree: the server cannot run on this directory."""
+
+
+class DirectoryInUse(StorageError):
+    def __init__(self, directory: str, pid: int | None) -> None:
+        holder = f"process {pid}" if pid else "another process"
+        super().__init__(f"{directory} is in use by {holder}: stop it, or choose another directory with --data")
+        self.pid = pid
+
+
+class ForeignDirectory(StorageError):
+    """A stranger's log under our name would vote with a history that is not ours."""
+
+
+class NewerFormat(StorageError):
+    def __init__(self, directory: str, found: int, known: int) -> None:
+        super().__init__(f"{directory} has format {found}, this release knows up to {known}: use the newer release")
+
+
+class CorruptIdentity(StorageError):
+    """Without it we do not know our member id, or how often we were started, which must not repeat."""
+
+    def __init__(self, directory: str, name: str, what: str) -> None:
+        super().__init__(
+            f"{directory}/{name} {what}: restore it from a copy taken while the server was stopped,"
+            f" or move {directory} away and let the member join again with an empty one"
+        )
+
+
+class CorruptLog(StorageError):
+    """Acknowledged bytes are damaged or gone. The member must not vote from what is left."""
+
+    def __init__(self, directory: str, name: str, offset: int, index: Index, what: str) -> None:
+        super().__init__(
+            f"{directory}/{name}, offset {offset}, index {index}: {what}. The log before index {index} is"
+            f" intact, but this member has acknowledged more and must not go on without it: move {directory}"
+            f" away and let the member join again with an empty one, or restore the file from a copy taken"
+            f" while the server was stopped"
+        )
+        self.name = name
+        self.offset = offset
+        self.index = index
+
+
+class DiskFailed(StorageError):
+    """The process must end; a new one finds out by recovery what the disk really holds."""
+
+    def __init__(self, directory: str, doing: str, cause: OSError) -> None:
+        super().__init__(
+            f"{doing} in {directory} failed: {cause.strerror or cause}. It is not tried again, for"
+            f" nobody knows what the disk holds now: check the disk and its free space, then start again"
+        )
+
+
+def foreign_member(directory: str, owner: MemberId, member: MemberId) -> ForeignDirectory:
+    return ForeignDirectory(
+        f"{directory} belongs to member {owner}, not to member {member}:"
+        f" start with --id {owner}, or give member {member} a directory of its own"
+    )

@@ -1,0 +1,169 @@
+"""The seam to the disk: one flat directory, and exactly as much of POSIX as a write-ahead log needs.
+
+Two implementations: `RealFiles` below and the simulator's, which loses and tears whatever it is allowed to.
+What a crash (of the machine, not only of the process) may do is the contract:
+
+    contents   What was written is what `read` returns at once. It is durable when the next `sync` of that
+               file has returned. Until then a crash keeps any part of the bytes written since the last
+               `sync`: any subset of 512-byte sectors, and of a sector perhaps only some bytes; every other
+               byte has the value it had at that `sync`. Bytes that were not written are never touched.
+    sizes      `create` makes zeros; length and zeros are durable with the first `sync`. Until then the
+               file may be shorter after a crash, or empty. Writing never makes a file longer.
+    names      `create`, `rename` and `remove` are durable when the next `sync_directory` has returned.
+               Until then a crash may undo any of them, each for itself. `sync` of a file does not make
+               its name durable.
+    rename     is atomic: `new` is the old file or the new one, never neither.
+    errors     are OSErrors. After one from `write` or `sync` nothing is known of the bytes concerned.
+
+All methods block, and none is called by two threads at once.
+"""
+
+import fcntl
+import os
+from typing import Protocol
+
+from coord.storage.errors import DirectoryInUse
+
+LOCK_NAME = "lock"
+
+
+class Files(Protocol):
+    """One directory of files, named without slashes."""
+
+    directory: str
+    """How messages to people call it."""
+
+    def lock(self) -> None:
+        """Become the directory's only user until `close`. Raises `DirectoryInUse`. The first call of all."""
+        ...
+
+    def names(self) -> list[str]:
+        """All files in order of name, the lock's own among them."""
+        ...
+
+    def size(self, name: str) -> int: ...
+
+    def read(self, name: str, offset: int, length: int) -> bytes:
+        """Up to `length` bytes; fewer only at the file's end."""
+        ...
+
+    def create(self, name: str, size: int) -> None:
+        """A file of `size` zeros with its space reserved; what had that name before is gone."""
+        ...
+
+    def write(self, name: str, offset: int, data: bytes) -> None:
+        """All of `data` or an OSError; `offset + len(data)` is within the file's size."""
+        ...
+
+    def sync(self, name: str) -> None: ...
+
+    def rename(self, old: str, new: str) -> None: ...
+
+    def remove(self, name: str) -> None: ...
+
+    def sync_directory(self) -> None: ...
+
+    def close(self) -> None:
+        """Give up the lock. Syncs nothing."""
+        ...
+
+
+class RealFiles:
+    """A directory of this machine. `lock` makes it, durably, with its parents, if it is not there."""
+
+    def __init__(self, directory: str) -> None:
+        self.directory = directory
+        self._lock: int | None = None
+        # One descriptor is kept: the file that is being written to, which for months is the last segment of
+        # the log.
+        self._kept_name = ""
+        self._kept = -1
+
+    def lock(self) -> None:
+        _make_directory(os.path.abspath(self.directory))
+        # flock, not a file that merely exists: it ends with its process, however that dies.
+        lock = os.open(self._path(LOCK_NAME), os.O_RDWR | os.O_CREAT, 0o640)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            text = os.pread(lock, 20, 0).decode("ascii", "replace").strip()
+            os.close(lock)
+            raise DirectoryInUse(self.directory, int(text) if text.isdigit() else None) from None
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+        self._lock = lock
+
+    def names(self) -> list[str]:
+        return sorted(os.listdir(self.directory))
+
+    def size(self, name: str) -> int:
+        return os.stat(self._path(name)).st_size
+
+    def read(self, name: str, offset: int, length: int) -> bytes:
+        file = os.open(self._path(name), os.O_RDONLY)
+        try:
+            return os.pread(file, length, offset)
+        finally:
+            os.close(file)
+
+    def create(self, name: str, size: int) -> None:
+        self._keep(name, os.open(self._path(name), os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o640))
+        if size:
+            os.posix_fallocate(self._kept, 0, size)
+
+    def write(self, name: str, offset: int, data: bytes) -> None:
+        file = self._descriptor(name)
+        written = os.pwrite(file, data, offset)
+        while written < len(data):  # a signal, or a disk that is nearly full: the next call tells
+            written += os.pwrite(file, memoryview(data)[written:], offset + written)
+
+    def sync(self, name: str) -> None:
+        os.fdatasync(self._descriptor(name))
+
+    def rename(self, old: str, new: str) -> None:
+        self._keep("", -1)
+        os.rename(self._path(old), self._path(new))
+
+    def remove(self, name: str) -> None:
+        self._keep("", -1)
+        os.unlink(self._path(name))
+
+    def sync_directory(self) -> None:
+        _sync_directory(self.directory)
+
+    def close(self) -> None:
+        self._keep("", -1)
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _path(self, name: str) -> str:
+        return os.path.join(self.directory, name)
+
+    def _descriptor(self, name: str) -> int:
+        if name != self._kept_name:
+            self._keep(name, os.open(self._path(name), os.O_RDWR))
+        return self._kept
+
+    def _keep(self, name: str, file: int) -> None:
+        if self._kept >= 0:
+            os.close(self._kept)
+        self._kept_name, self._kept = name, file
+
+
+def _make_directory(path: str) -> None:
+    """As `mkdir -p`, but a directory that was made is still there after the power has failed."""
+    if os.path.isdir(path):
+        return
+    parent = os.path.dirname(path)
+    _make_directory(parent)
+    os.mkdir(path, 0o750)
+    _sync_directory(parent)
+
+
+def _sync_directory(path: str) -> None:
+    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)

@@ -1,0 +1,136 @@
+"""A member's memory: its directory, opened, checked, recovered, and ready to be written to.
+
+    lock            the log and the boot counter have one writer
+    identity.json   format, member, cluster, boots
+    0000000001.wal  the log, see `wal.py`
+
+The order of a first start is such that a crash anywhere in it leaves a directory that starts: the log with
+its first mark, then the identity. So a directory with an identity has a log, or has lost it; and a log
+without an identity is either one on which nothing was ever acknowledged, or damaged.
+"""
+
+from dataclasses import replace
+
+from coord.raft.ready import Persist
+from coord.raft.types import MemberId, Stored
+from coord.storage.errors import CorruptIdentity, CorruptLog, DiskFailed, ForeignDirectory, foreign_member
+from coord.storage.files import Files
+from coord.storage.identity import IDENTITY_NAME, Identity, read_identity, write_identity
+from coord.storage.records import segment_name
+from coord.storage.recovery import Recovered, Torn, recover
+from coord.storage.wal import SEGMENT_BYTES, Wal
+
+
+class Store:
+    """Made by `open`. Blocking, for one thread at a time."""
+
+    def __init__(self, files: Files, identity: Identity, wal: Wal, found: Recovered) -> None:
+        """For `open`."""
+        self._files = files
+        self._identity = identity
+        self._wal = wal
+        self._is_sound = True
+        self._is_marked = True
+        self._failure: DiskFailed | None = None
+        self.stored = Stored(found.hard_state, found.runs)
+        """What the log held when it was opened. To be dropped by whoever has taken it over."""
+        self.torn: Torn | None = found.torn
+        """What a crash had left unfinished, and was cut off: worth a line in the server's log."""
+
+    @classmethod
+    def open(cls, files: Files, member: MemberId, segment_bytes: int = SEGMENT_BYTES) -> "Store":
+        """Take possession of the directory. Raises a `StorageError` that says what to do; then nothing is
+        held.
+        """
+        try:
+            files.lock()
+            return cls._open_locked(files, member, segment_bytes)
+        except OSError as error:
+            files.close()
+            raise DiskFailed(files.directory, "opening the store", error) from error
+        except BaseException:
+            files.close()
+            raise
+
+    @classmethod
+    def _open_locked(cls, files: Files, member: MemberId, segment_bytes: int) -> "Store":
+        identity = read_identity(files)
+        if identity is not None and identity.member != member:
+            raise foreign_member(files.directory, identity.member, member)
+        found = recover(files, member)
+        if identity is None:
+            if not found.is_empty:
+                raise CorruptIdentity(files.directory, IDENTITY_NAME, "is missing, though there is a log")
+            identity = Identity(member, cluster=0, boots=0)
+        elif found.sequence == 0:
+            raise CorruptLog(files.directory, segment_name(1), 0, found.history.next_index, "the log is gone")
+        wal = Wal(files, member, found, segment_bytes)
+        wal.start()
+        identity = replace(identity, boots=identity.boots + 1)
+        write_identity(files, identity)
+        return cls(files, identity, wal, found)
+
+    @property
+    def incarnation(self) -> int:
+        """1, 2, 3, …: counts the starts on this directory."""
+        return self._identity.boots
+
+    @property
+    def cluster_id(self) -> int:
+        """0: not known yet."""
+        return self._identity.cluster
+
+    def write(self, persists: list[Persist]) -> None:
+        """Make all of it durable, at the cost of one write and one sync. Raises `DiskFailed`, and then for
+        ever.
+        """
+        self._enter()
+        try:
+            self._wal.write(persists)
+        except OSError as error:
+            raise self._fail("writing the log", error) from error
+        self._is_marked = False
+        self._is_sound = True
+
+    def adopt_cluster(self, cluster_id: int) -> None:
+        """Remember, durably, which cluster this member belongs to. Raises `ForeignDirectory` if it is
+        another one.
+        """
+        assert cluster_id != 0, "0 stands for not known"
+        if self._identity.cluster == cluster_id:
+            return
+        if self._identity.cluster:
+            raise ForeignDirectory(
+                f"{self._files.directory} belongs to cluster {self._identity.cluster:x}, but the other"
+                f" members are cluster {cluster_id:x}: check --members, or give it an empty directory"
+            )
+        self._enter()
+        identity = replace(self._identity, cluster=cluster_id)
+        try:
+            write_identity(self._files, identity)
+        except OSError as error:
+            raise self._fail("writing the identity", error) from error
+        self._identity = identity
+        self._is_sound = True
+
+    def close(self) -> None:
+        """Mark the log as complete and give the directory free. After a failure it is only given free."""
+        try:
+            if self._is_sound and not self._is_marked:
+                self._enter()
+                self._wal.mark()
+        except OSError as error:
+            raise self._fail("marking the log", error) from error
+        finally:
+            self._files.close()
+
+    def _enter(self) -> None:
+        """Before every change of the disk; whoever does not come to its end leaves the store unusable."""
+        if self._failure is not None:
+            raise self._failure
+        assert self._is_sound, "the store was left in the middle of a change"
+        self._is_sound = False
+
+    def _fail(self, doing: str, error: OSError) -> DiskFailed:
+        self._failure = DiskFailed(self._files.directory, doing, error)
+        return self._failure

@@ -1,0 +1,223 @@
+"""Whatever the disk is like, answers come in order, for what is durable, and failures reach the loop."""
+
+import errno
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import msgspec
+import pytest
+
+from coord.raft.ready import Persist
+from coord.replica.inputs import Persisted
+from coord.storage import Disk, DiskFailed, Store
+from coord.storage.disk import FAST_SECONDS, SAMPLES, STALL_MEMORY_SECONDS, STALL_SECONDS, Pace
+from tests.storage.building import append, open_store, run, stored
+from tests.storage.simulated import SimulatedFiles
+
+WAIT = 10.0  # seconds; only a test that fails waits
+
+
+class Loop:
+    """The end of the disk that the server's loop holds."""
+
+    def __init__(self) -> None:
+        self.tokens: list[int] = []
+        self.threads: list[str] = []
+        self.failures: list[Exception] = []
+        self._changed = threading.Condition()
+
+    def post(self, persisted: Persisted) -> None:
+        with self._changed:
+            self.tokens.append(persisted.token)
+            self.threads.append(threading.current_thread().name)
+            self._changed.notify()
+
+    def fail(self, error: Exception) -> None:
+        with self._changed:
+            self.failures.append(error)
+            self._changed.notify()
+
+    def wait_for(self, token: int) -> None:
+        with self._changed:
+            assert self._changed.wait_for(lambda: token in self.tokens, WAIT)
+
+    def wait_for_failure(self) -> None:
+        with self._changed:
+            assert self._changed.wait_for(lambda: bool(self.failures), WAIT)
+
+
+class SlowFiles(SimulatedFiles):
+    """Syncs wait until they are let through."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.syncs = 0
+        self.is_reached = threading.Event()
+        self.gate = threading.Event()
+        self.gate.set()
+
+    def sync(self, name: str) -> None:
+        self.is_reached.set()
+        assert self.gate.wait(WAIT)
+        self.syncs += 1
+        super().sync(name)
+
+    @contextmanager
+    def stuck(self) -> Iterator[None]:
+        """No sync ends while this lasts."""
+        self.is_reached.clear()
+        self.gate.clear()
+        yield
+        self.gate.set()
+
+
+def entry(token: int) -> Persist:
+    return msgspec.structs.replace(append(run(token, b"data")), token=token)
+
+
+def fast() -> Pace:
+    pace = Pace()
+    for _ in range(SAMPLES):
+        pace.add(0.0, now=0.0)
+    return pace
+
+
+def slow() -> Pace:
+    """Whatever it is shown, for the length of a test."""
+    pace = Pace()
+    pace.add(STALL_SECONDS, now=float("inf"))
+    return pace
+
+
+def make(files: SimulatedFiles, pace: Pace) -> tuple[Disk, Loop, Store]:
+    loop = Loop()
+    store = open_store(files)
+    return Disk(store, loop.post, loop.fail, pace), loop, store
+
+
+def test_fast_disk_answers_before_submit_returns() -> None:
+    disk, loop, _ = make(SimulatedFiles(), fast())
+
+    for token in range(1, 6):
+        disk.submit(entry(token))
+        assert loop.tokens[-1] == token
+
+    assert set(loop.threads) == {threading.current_thread().name}
+    disk.close()
+
+
+def test_slow_disk_does_not_hold_up_the_loop() -> None:
+    files = SlowFiles()
+    disk, loop, _ = make(files, slow())
+
+    with files.stuck():
+        for token in range(1, 6):
+            disk.submit(entry(token))
+        assert loop.tokens == []
+
+    loop.wait_for(5)
+    disk.close()
+
+
+def test_slow_disk_takes_what_has_gathered_as_one_write() -> None:
+    """Group commit: nine entries, of which the first was under way alone, cost two syncs."""
+    files = SlowFiles()
+    disk, loop, _ = make(files, slow())
+    before = files.syncs
+    with files.stuck():
+        disk.submit(entry(1))
+        assert files.is_reached.wait(WAIT)
+        for token in range(2, 10):
+            disk.submit(entry(token))
+
+    loop.wait_for(9)
+
+    assert loop.tokens == [1, 9]
+    assert files.syncs - before == 2
+    disk.close()
+
+
+def test_nothing_overtakes_what_the_worker_has() -> None:
+    """The disk has become fast again, but the worker is not done: inline now would be a second writer."""
+    files = SlowFiles()
+    pace = slow()
+    disk, loop, _ = make(files, pace)
+    with files.stuck():
+        disk.submit(entry(1))
+        disk._pace = fast()
+        disk.submit(entry(2))
+        assert loop.tokens == []
+
+    loop.wait_for(2)
+    disk.close()
+    assert [each.first for each in stored(files).runs] == [1, 2]
+
+
+def test_turn_with_nothing_to_write_costs_nothing() -> None:
+    files = SimulatedFiles()
+    disk, loop, _ = make(files, fast())
+    before = files.operations
+
+    disk.submit(None)
+
+    assert files.operations == before
+    assert loop.tokens == []
+    disk.close()
+
+
+@pytest.mark.parametrize("pace", [fast(), slow()], ids=["fast", "slow"])
+def test_close_flushes(pace: Pace) -> None:
+    files = SimulatedFiles()
+    disk, loop, _ = make(files, pace)
+    for token in range(1, 100):
+        disk.submit(entry(token))
+
+    disk.close()
+
+    assert loop.tokens[-1] == 99
+    assert loop.tokens == sorted(loop.tokens)
+    assert len(stored(files).runs) == 99
+
+
+@pytest.mark.parametrize("pace", [fast(), slow()], ids=["fast", "slow"])
+def test_failure_reaches_the_loop_and_nothing_is_answered_after_it(pace: Pace) -> None:
+    files = SimulatedFiles()
+    disk, loop, _ = make(files, pace)
+    disk.submit(entry(1))
+    loop.wait_for(1)
+    files.errors["sync"] = OSError(errno.EIO, "Input/output error")
+
+    with suppress(DiskFailed):  # raised at once if written inline
+        disk.submit(entry(2))
+    loop.wait_for_failure()
+    files.errors.clear()
+
+    with pytest.raises(DiskFailed):
+        disk.submit(entry(3))
+    disk.close()
+    assert loop.tokens == [1]
+    assert len(loop.failures) == 1
+
+
+def test_disk_is_slow_until_half_of_its_last_writes_were_fast() -> None:
+    pace = Pace()
+    for _ in range(SAMPLES // 2):
+        assert not pace.is_fast(0.0)
+        pace.add(FAST_SECONDS / 2, now=0.0)
+    assert pace.is_fast(0.0)
+
+    for _ in range(SAMPLES // 2):
+        assert pace.is_fast(0.0)
+        pace.add(FAST_SECONDS, now=0.0)
+    pace.add(FAST_SECONDS, now=0.0)
+
+    assert not pace.is_fast(0.0)
+
+
+def test_disk_that_stalled_is_slow_for_a_while() -> None:
+    pace = fast()
+    pace.add(STALL_SECONDS, now=100.0)
+
+    assert not pace.is_fast(100.0 + STALL_MEMORY_SECONDS * 0.9)
+    assert pace.is_fast(100.0 + STALL_MEMORY_SECONDS)
