@@ -1,0 +1,6 @@
+"""`python -m coord` is `coord`."""
+
+from coord.cli import main
+
+if __name__ == "__main__":
+    main()

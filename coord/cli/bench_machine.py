@@ -1,0 +1,68 @@
+"""What the machine says of itself and of processes: ports, processor time, memory. Linux's /proc."""
+
+import os
+import shutil
+import socket
+from pathlib import Path
+
+from coord.cli.bench_load import LoadError
+
+LOOPBACK = "127.0.0.1"
+LOWEST_PORT = 20_000
+HIGHEST_PORT = 32_000  # from 32,768 on an outgoing connection may hold the port of a server that restarts
+CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def require(program: str, what: str, packages: str) -> None:
+    """Raise `LoadError` if there is no such program or file."""
+    if shutil.which(program) is None and not Path(program).exists():
+        raise LoadError(f"{what} is not installed ({program} is missing): apt-get install {packages}")
+
+
+def free_ports(count: int) -> list[int]:
+    """Different ports that were free a moment ago."""
+    ports: list[int] = []
+    span = HIGHEST_PORT - LOWEST_PORT
+    for step in range(span):
+        # Processes that ask at the same time start at different places.
+        port = LOWEST_PORT + (os.getpid() * 97 + step) % span
+        if port in _given:
+            continue
+        with socket.socket() as probe:
+            try:
+                probe.bind((LOOPBACK, port))
+            except OSError:
+                continue
+        _given.add(port)
+        ports.append(port)
+        if len(ports) == count:
+            return ports
+    raise LoadError(f"no {count} free ports between {LOWEST_PORT} and {HIGHEST_PORT}")
+
+
+_given: set[int] = set()
+"""Ports handed out by this process, which need not be listened on yet."""
+
+
+def cpu_of(pid: int) -> float:
+    """Seconds of processor time of a process, all its threads; 0 if it is gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / CLOCK_TICKS
+
+
+def busy_seconds() -> float:
+    """Processor time that the whole machine has spent on anything."""
+    fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
+    user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, fields[:8])
+    return (user + nice + system + irq + softirq + steal) / CLOCK_TICKS
+
+
+def resident_of(pid: int) -> float:
+    """Megabytes of memory that a process holds."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) / 1024
+    return 0.0

@@ -1,0 +1,68 @@
+"""`coord serve`: one member of a cluster."""
+
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import trio
+
+from coord.server.config import ConfigError, load_settings, parse_members
+from coord.server.server import CannotListen
+from coord.server.server import serve as run_server
+from coord.storage.errors import StorageError
+
+
+@click.command()
+@click.option("--config", type=click.Path(path_type=Path), help="TOML file with any of these keys; flags win.")
+@click.option("--id", type=int, help="This member's number.  [default: 1]")
+@click.option("--data", help="Its own directory, locked while it runs.  [default: coord-data]")
+@click.option("--client", metavar="HOST:PORT", help="Where to listen for clients.  [default: 127.0.0.1:2181]")
+@click.option("--peer", metavar="HOST:PORT", help="Where to listen for other members.")
+@click.option("--members", metavar="1=HOST:PEERPORT,…", help="All voters, the same on every member.")
+@click.option("--advertise-client", metavar="HOST:PORT", help="What clients are told, if not --client.")
+@click.option("--super-digest", metavar="super:BASE64", help="Whoever proves to know it passes every ACL.")
+@click.option("--log-level", help="debug, info, warning or error.  [default: info]")
+@click.option("--heartbeat", "timing__heartbeat", type=float, help="Seconds between a leader's signs of life.")
+@click.option("--election", "timing__election", type=float, help="Seconds of a leader's silence before an election.")
+@click.option("--tick", "timing__tick", type=float, help="Seconds for which keep-alives gather.")
+@click.option("--min-session", "timing__min_session", type=float, help="Shortest session timeout, in seconds.")
+@click.option("--max-session", "timing__max_session", type=float, help="Longest session timeout, in seconds.")
+@click.option("--max-frame-bytes", "limits__max_frame_bytes", type=int, help="Largest request.")
+@click.option("--max-connections", "limits__max_connections", type=int, help="Clients at a time.")
+@click.option(
+    "--max-connections-per-address", "limits__max_connections_per_address", type=int, help="Clients from one host."
+)
+@click.option("--max-output-bytes", "limits__max_output_bytes", type=int, help="What a client may leave unread.")
+def serve(config: Path | None, **flags: Any) -> None:
+    """Run one member until SIGTERM, which hands leadership over first.
+
+    With nothing at all: a cluster of one on 127.0.0.1:2181 with its data in ./coord-data.
+    """
+    if not __debug__:
+        raise click.ClickException("python -O removes checks that keep data safe; start it without -O")
+    problems: list[Exception] = []
+    try:
+        if flags["members"] is not None:
+            flags["members"] = parse_members(flags["members"])
+        # Keys of tables: click wants names that are identifiers.
+        settings = load_settings(config, {name.replace("__", "."): value for name, value in flags.items()})
+        logging.basicConfig(
+            level=settings.log_level.upper(),
+            format=f"%(asctime)s member {settings.id} %(levelname)s %(name)s: %(message)s",
+            stream=sys.stderr,
+        )
+        trio.run(run_server, settings)
+    except* (ConfigError, CannotListen, StorageError) as group:
+        problems = leaves(group)
+    if problems:
+        raise click.ClickException("\n".join(str(problem) for problem in problems))
+
+
+def leaves(group: ExceptionGroup[Exception]) -> list[Exception]:
+    """The exceptions in a group, whatever groups they are in."""
+    found: list[Exception] = []
+    for error in group.exceptions:
+        found += leaves(error) if isinstance(error, ExceptionGroup) else [error]
+    return found

@@ -1,0 +1,45 @@
+"""What a replica must be told. All durations in seconds; the limits say what they protect."""
+
+from dataclasses import dataclass
+
+from coord.raft.config import Config as RaftConfig
+
+MAX_FRAME_BYTES = 1_048_575  # ZooKeeper's jute.maxbuffer default (0xfffff), as clients expect
+
+# A run is applied in one go, at about 4 µs a command, and travels in one piece: one of this size holds the loop for a
+# few milliseconds at most.
+MAX_RUN_BYTES = 512 * 1024
+
+# Commands of our own clients that are not applied yet. Past this we stop reading from clients until the log catches up;
+# it holds a second of writes at full speed, far more than a healthy cluster ever has under way.
+MAX_OUTSTANDING_BYTES = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaConfig:
+    raft: RaftConfig
+
+    client_address: str = ""
+    """`host:port` that clients should use to reach this server; published in /zookeeper/config."""
+
+    peer_address: str = ""
+    """`host:port` where other members reach it; published there, too. Empty in a cluster of one."""
+
+    tick: float = 0.1
+    """Keep-alives gather this long into one log entry; a ping is answered a tick later at the most."""
+
+    min_session_timeout: float = 2.0
+    max_session_timeout: float = 60.0
+    """What clients may negotiate. ZooKeeper's own default is 4 to 40 s (2 to 20 of its ticks)."""
+
+    max_frame_bytes: int = MAX_FRAME_BYTES
+    max_outstanding_bytes: int = MAX_OUTSTANDING_BYTES
+
+    super_digest: str = ""
+    """`super:base64(sha1("super:password"))`: whoever proves to know it passes every ACL. Empty: nobody can."""
+
+    handshake_deadline: float = 10.0
+    """A connection that has not sent its first request by then is closed."""
+
+    resend_after: float = 1.0
+    """Commands that the leader has not answered for this long are sent again; duplicates are dropped at apply."""

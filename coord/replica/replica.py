@@ -1,0 +1,282 @@
+"""One server's brain: consensus, the replicated state, and the clients it answers for. No I/O, no clock, no chance.
+
+The driver (`coord.server.driver`) steps it in turns:
+
+    advance_time(now, wall_ms)   first of all; acts on what is due
+    handle(input)                for each input, in the order they came
+    take_ready() → Turn          what to send to peers and to write to disk
+    apply(turn) → Replies        what committed is done, and clients are told
+
+The path of a write: `Requests` makes a command of it, `Outbox` numbers it and seals those of the turn into a block;
+the block goes to the leader's `Office`, here or through a `Forward`; the office puts the blocks of a turn into one run
+of Raft's log; `Machine` applies it on every server, and the one that has the client finds its `Slot` and answers.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from typing import assert_never
+
+import msgspec
+
+from coord.raft import MemberId, Persist, Raft, ReadReady, Run, Stored
+from coord.replica import answers
+from coord.replica.clients import Clients
+from coord.replica.config import ReplicaConfig
+from coord.replica.connection import Phase, Slot
+from coord.replica.inputs import (
+    Closed,
+    ClusterKnown,
+    Event,
+    Forward,
+    FromPeer,
+    HandOver,
+    Input,
+    Opened,
+    PeerLost,
+    PeerMessage,
+    PeerUp,
+    Persisted,
+    Received,
+    Replies,
+)
+from coord.replica.office import Office
+from coord.replica.outbox import Outbox
+from coord.replica.passwords import SECRET_BYTES
+from coord.replica.reads import Reads
+from coord.replica.requests import Requests
+from coord.replica.status import status_of
+from coord.replica.syncs import Syncs
+from coord.tree import commands
+from coord.tree.acl import READ, Acl, permits
+from coord.tree.machine import Machine, Origin
+from coord.tree.outcomes import Outcome
+from coord.tree.watches import Watches
+
+# Blocks that other members sent while our office was not open yet. They come again if they are dropped, but later.
+MAX_EARLY_BLOCKS = 1000
+
+
+class Turn(msgspec.Struct, gc=False):
+    """What is to be done after a turn's inputs, in this order but for `committed` and `reads`, which `apply` takes."""
+
+    messages: list[tuple[MemberId, Sequence[PeerMessage]]]
+    """One entry per peer."""
+    persist: Persist | None
+    committed: list[Run]
+    reads: list[ReadReady]
+
+
+class Replica:
+    def __init__(
+        self,
+        config: ReplicaConfig,
+        stored: Stored,
+        incarnation: int,
+        now: float,
+        jitter: Callable[[], float],
+        entropy: Callable[[int], bytes],
+        on_event: Callable[[Event], None] = lambda event: None,
+    ) -> None:
+        """`incarnation`: higher than in any life of this member before. `jitter`: uniform in [0, 1). `entropy(n)`:
+        n bytes that nobody can guess. `on_event` is told what happened, for the server's log.
+        """
+        self.member = config.raft.member
+        self.config = config
+        self.started_at = self.now = now
+        self.raft = Raft(config.raft, stored, now, jitter)
+        self.watches = Watches(self._deliver)
+        self.machine = Machine(self.watches)
+        self.outbox = Outbox(self.member, incarnation)
+        self.syncs = Syncs()
+        self.clients = Clients(config, self.machine, self.watches, self.outbox, self.syncs)
+        reads = Reads(self.machine, self.watches, lambda: json.dumps(status_of(self)))
+        self.requests = Requests(config, self.machine, self.outbox, self.syncs, self.clients, reads.handlers)
+        self._origin = Origin(self.member, incarnation)
+        self._entropy = entropy
+        self._on_event = on_event
+        self._wall_ms = 0
+        self._office: Office | None = None
+        self.led_since = now
+        """When the present leader, if any, was first known here."""
+        self._early: list[bytes] = []
+        """Blocks from other members that wait for our office to open."""
+        self._led_by = (self.raft.term, self.raft.leader)
+        self._must_resend = True
+        self._moved_at = now
+        """When the outbox last got rid of something, or was sent again."""
+        self._is_cluster_known = False
+        self.clients.now = now
+        announcement = commands.announce(self.member, config.client_address, config.peer_address)
+        self.outbox.add(announcement, Slot(None, 0, now, finish=_nothing))
+
+    # -- inputs
+
+    def advance_time(self, now: float, wall_ms: int) -> None:
+        self.now = self.clients.now = now
+        self._wall_ms = wall_ms
+        self.raft.advance_time(now)
+        if self._office is not None:
+            self._office.advance_time(now)
+        self.clients.close_strangers()
+
+    def handle(self, item: Input) -> None:
+        match item:  # the most frequent first
+            case Received():
+                connection = self.clients.table.get(item.connection)
+                if connection is not None:
+                    self.requests.receive(connection, item.data)
+            case FromPeer():
+                for message in item.messages:
+                    if isinstance(message, Forward):
+                        self._take_forwarded(message.block)
+                    else:
+                        self.raft.step(item.sender, message, self.now)
+            case Persisted():
+                self.raft.persisted(item.token, self.now)
+            case Opened():
+                self.clients.open(item.connection, item.address)
+            case Closed():
+                self.clients.forget(item.connection)
+            case PeerUp():
+                self.raft.peer_up(item.member, self.now)
+                if item.member == self.raft.leader:
+                    self._must_resend = True
+            case PeerLost():
+                self.raft.peer_lost(item.member, self.now)
+            case HandOver():
+                self.raft.transfer_leadership(self.now)
+            case _:
+                assert_never(item)
+
+    # -- what to do
+
+    def next_deadline(self) -> float:
+        """When a turn has something to do even if nothing comes in; may be past."""
+        if self.outbox.is_fresh:  # added while the last turn was applied
+            return self.now
+        deadline = min(self.raft.next_deadline(), self.clients.next_deadline(), self.syncs.next_deadline())
+        if self._office is not None and self.raft.can_propose:
+            deadline = min(deadline, self._office.next_deadline(self.now))
+        if self.outbox.outstanding_bytes and self._has_somewhere_to_go():
+            deadline = min(deadline, self._moved_at + self.config.resend_after)
+        return deadline
+
+    @property
+    def is_congested(self) -> bool:
+        """So much of our clients' is under way that nothing more should be read from them."""
+        return self.outbox.outstanding_bytes > self.config.max_outstanding_bytes
+
+    @property
+    def is_serving(self) -> bool:
+        """Whether this server leads, or follows a leader."""
+        return self.raft.leader is not None
+
+    def take_ready(self) -> Turn:
+        self._look_who_leads()
+        self.clients.flush_touches()
+        self.syncs.ask(self.raft, self.now)
+        forwards = self._pass_on_commands()
+        ready = self.raft.take_ready()
+        for happened in ready.happened:
+            self._on_event(happened)
+        messages: dict[MemberId, list[PeerMessage]] = {}
+        for to, message in ready.messages:
+            messages.setdefault(to, []).append(message)
+        if forwards:
+            assert self.raft.leader is not None
+            messages.setdefault(self.raft.leader, []).extend(forwards)
+        return Turn(list(messages.items()), ready.persist, ready.committed, ready.reads)
+
+    def apply(self, turn: Turn) -> Replies:
+        for run in turn.committed:
+            self._apply(run)
+        if turn.committed:
+            self.requests.sample_latency()
+        for read in turn.reads:
+            self.syncs.confirm(read.request, read.index)
+        self.syncs.release(self.machine.applied_index)
+        return self.clients.take_replies()
+
+    # -- inside: commands on their way
+
+    def _look_who_leads(self) -> None:
+        """Blocks that went to an earlier leader may be lost; an office that is not ours any more is closed."""
+        led_by = (self.raft.term, self.raft.leader)
+        if led_by != self._led_by:
+            self._led_by = led_by
+            self.led_since = self.now
+            self._must_resend = True
+            self._office = None
+            self._early = []
+
+    def _pass_on_commands(self) -> list[Forward]:
+        """Commands of our clients go to whoever leads; returns what is for another member."""
+        sealed = self.outbox.seal()
+        if not self._has_somewhere_to_go():
+            self._must_resend = True
+            return []
+        if self.outbox.outstanding_bytes and self._moved_at + self.config.resend_after <= self.now:
+            self._must_resend = True
+        if self._must_resend:
+            blocks = [one.block for one in self.outbox.unapplied()]
+            self._must_resend = False
+            self._moved_at = self.now
+        else:
+            blocks = [] if sealed is None else [sealed.block]
+        office = self._office
+        if office is None:
+            return [Forward(block) for block in blocks]
+        for block in blocks:
+            office.take(block)
+        if self.raft.can_propose:
+            office.propose(self.raft, self.now, self._wall_ms)
+        return []
+
+    def _has_somewhere_to_go(self) -> bool:
+        """Whether commands can be passed on now: to another leader, or to our own office, once it is open."""
+        return self._office is not None or (self.raft.leader is not None and not self.raft.is_leader)
+
+    def _take_forwarded(self, block: bytes) -> None:
+        if self._office is not None:
+            self._office.take(block)
+        elif self.raft.is_leader and len(self._early) < MAX_EARLY_BLOCKS:
+            self._early.append(block)
+
+    def _open_office(self) -> None:
+        """Our term's no-op is applied: we know all that was ever committed, and may speak for the cluster."""
+        office = self._office = Office(self.machine, self.now)
+        if self.machine.cluster is None:
+            cluster_id = int.from_bytes(self._entropy(8), "big") >> 1 | 1
+            command = commands.init_cluster(cluster_id, self._entropy(SECRET_BYTES))
+            # From member 0, which nobody is: each leader that finds no cluster yet is a sender of its own.
+            office.take(commands.block(0, self.raft.term, 1, [command]))
+        for block in self._early:
+            office.take(block)
+        self._early = []
+        self._must_resend = True
+
+    # -- inside: what committed
+
+    def _apply(self, run: Run) -> None:
+        machine = self.machine
+        machine.apply(run, self._origin, self.requests.on_outcome)
+        for session, _ in machine.departed:
+            self.clients.session_changed(session)
+        if self.outbox.trim():
+            self._moved_at = self.now
+        if not run.data:
+            if self.raft.is_leader and run.term == self.raft.term:
+                self._open_office()
+        elif not self._is_cluster_known and machine.cluster is not None:
+            self._is_cluster_known = True
+            self._on_event(ClusterKnown(machine.cluster.id))
+
+    def _deliver(self, connection_id: int, event_type: int, path: str, zxid: int, acl: Acl) -> None:
+        """An event for a connection of ours; not of a znode that it may not read (CVE-2024-23944)."""
+        connection = self.clients.table.get(connection_id)  # type: ignore[call-overload]
+        if connection is not None and connection.phase is Phase.OPEN and permits(acl, READ, connection.identities):
+            self.clients.say(connection, answers.notification(zxid, event_type, path))
+
+
+def _nothing(slot: Slot, zxid: int, outcome: Outcome) -> None:
+    """Nobody waits for it."""

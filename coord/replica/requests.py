@@ -1,0 +1,290 @@
+"""What an open connection may ask, and what becomes of it.
+
+Two kinds. *Writes* become a command of the log (`coord.replica.writes`): decoded here, judged when applied,
+identically everywhere. *Local* requests (reads, watches) are answered from this server's state, in their turn: at once
+if the connection waits for nothing, else when everything before them is answered. `sync` is neither: it waits until
+this server has applied what the leader had committed when it was asked (`coord.replica.syncs`).
+
+A body that does not decode is answered with MarshallingError and the connection stays; an unknown opcode is answered
+with Unimplemented and the connection is closed (ZOOKEEPER-PROTOCOL §4).
+"""
+
+import base64
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from struct import Struct
+
+from coord.raft.types import Index
+from coord.replica import answers
+from coord.replica.clients import Clients
+from coord.replica.config import ReplicaConfig
+from coord.replica.connection import BODY, Connection, Local, Phase, Slot
+from coord.replica.leases import LeaseWrites
+from coord.replica.outbox import Outbox
+from coord.replica.syncs import Syncs
+from coord.replica.writes import WRITES, Refused, Write
+from coord.tree import commands
+from coord.tree.machine import Machine, Outcome
+from coord_protocol.errors import Code, MarshallingError
+from coord_protocol.frames import LENGTH
+from coord_protocol.requests import AuthPacket, OpCode, SyncRequest, SyncResponse
+
+_REQUEST_HEADER = Struct(">ii")
+_REQUEST_HEADER_BYTES = 8
+
+_MARSHALLING_ERROR = int(Code.MARSHALLING_ERROR)
+_SESSION_MOVED = int(Code.SESSION_MOVED)
+_SESSION_EXPIRED = int(Code.SESSION_EXPIRED)
+
+
+@dataclass(slots=True)
+class Latency:
+    """Of writes, from their arrival to the turn that answered them, in seconds. Sampled: one of each run applied."""
+
+    least: float = 0.0
+    greatest: float = 0.0
+    total: float = 0.0
+    count: int = 0
+
+    def add(self, latency: float) -> None:
+        self.least = min(self.least, latency) if self.count else latency
+        self.greatest = max(self.greatest, latency)
+        self.total += latency
+        self.count += 1
+
+
+class Requests:
+    def __init__(
+        self,
+        config: ReplicaConfig,
+        machine: Machine,
+        outbox: Outbox,
+        syncs: Syncs,
+        clients: Clients,
+        local: Mapping[int, Local],
+    ) -> None:
+        self._max_frame = config.max_frame_bytes
+        self._super_digest = config.super_digest
+        self._machine = machine
+        self._outbox = outbox
+        self._syncs = syncs
+        self._clients = clients
+        self._local = local
+        self._writes: Mapping[int, Write] = {**WRITES, **LeaseWrites(machine).table}
+        self._special: Mapping[int, Callable[[Connection, int, bytes], None]] = {
+            OpCode.PING: self._ping,
+            OpCode.SYNC: self._sync,
+            OpCode.AUTH: self._auth,
+            OpCode.CLOSE_SESSION: self._close_session,
+        }
+        self.latency = Latency()
+        self._newest: Slot | None = None
+        """The slot whose outcome was the latest."""
+
+    def receive(self, connection: Connection, data: bytes) -> None:
+        """Bytes from a client: serve every frame that is whole, in order; keep the rest."""
+        if connection.unread:
+            data = connection.unread + data
+            connection.unread = b""
+        offset, size = 0, len(data)
+        max_frame = self._max_frame
+        unpack_length = LENGTH.unpack_from
+        while offset + 4 <= size and connection.phase is not Phase.ATTACHING:
+            (length,) = unpack_length(data, offset)
+            if not 0 <= length <= max_frame:
+                self._clients.close(connection)
+                return
+            end = offset + 4 + length
+            if end > size:
+                break
+            frame = data[offset + 4 : end]
+            offset = end
+            if connection.phase is Phase.OPEN:
+                self._serve(connection, frame)
+            elif connection.phase is Phase.HANDSHAKE:
+                self._clients.greet(connection, frame)
+            else:
+                return
+        if offset < size:
+            connection.unread = data[offset:] if offset else data
+            if connection.phase is Phase.ATTACHING and size - offset > 4 * max_frame:
+                self._clients.close(connection)
+
+    def _serve(self, connection: Connection, frame: bytes) -> None:
+        if len(frame) < _REQUEST_HEADER_BYTES:
+            self._clients.close(connection)
+            return
+        connection.received += 1
+        xid, op = _REQUEST_HEADER.unpack_from(frame)
+        write = self._writes.get(op)
+        if write is not None:
+            make_command, encode = write
+            try:
+                command = make_command(connection, frame)
+            except MarshallingError:
+                self._refuse(connection, xid, _MARSHALLING_ERROR)
+                return
+            except Refused as refused:
+                self._refuse(connection, xid, refused.code, refused.text)
+                return
+            slot = Slot(connection, xid, self._clients.now, encode)
+            connection.pending.append(slot)
+            self._outbox.add(command, slot)
+            return
+        if not connection.is_touched or connection.touched_at != self._clients.now:
+            self._clients.touch(connection)
+        local = self._local.get(op)
+        if local is None:
+            (self._special.get(op) or self._unknown)(connection, xid, frame)
+        elif connection.pending:
+            connection.pending.append(Slot(connection, xid, self._clients.now, local=local, frame=frame))
+        else:
+            self._answer_locally(connection, local, xid, frame)
+
+    def on_outcome(self, zxid: int, outcome: Outcome) -> None:
+        """A command of ours was applied: the oldest in the outbox."""
+        slot = self._outbox.take_applied()
+        connection = slot.connection
+        if connection is None or slot.encode is None:
+            assert slot.finish is not None
+            slot.finish(slot, zxid, outcome)
+            return
+        if connection.phase is not Phase.OPEN:
+            return
+        if type(outcome) is int and outcome in (_SESSION_MOVED, _SESSION_EXPIRED):
+            self._clients.close(connection)
+            return
+        self._newest = slot
+        if slot.received_at > connection.covered_at:
+            self._clients.cover(connection, slot.received_at)
+        pending = connection.pending
+        if pending[0] is slot:
+            pending.popleft()
+            self._clients.say(connection, slot.encode(slot.xid, zxid, outcome))
+            if pending:
+                self._drain(connection)
+        else:  # a sync before it is not answered yet
+            encode = slot.encode
+            slot.local = lambda connection, xid, frame: encode(xid, self._machine.applied_index, outcome)
+
+    def sample_latency(self) -> None:
+        """Of whatever was answered since the last call, look at the newest."""
+        if self._newest is not None:
+            self.latency.add(self._clients.now - self._newest.received_at)
+            self._newest = None
+
+    def _settle(self, slot: Slot, answer: Local) -> None:
+        """The slot can be answered from now on: in its turn, with the zxid of that time."""
+        slot.local = answer
+        assert slot.connection is not None
+        self._drain(slot.connection)
+
+    def _drain(self, connection: Connection) -> None:
+        """Answer what is first in order, as far as it can be answered."""
+        pending = connection.pending
+        while pending and pending[0].local is not None:
+            first = pending.popleft()
+            assert first.local is not None
+            self._answer_locally(connection, first.local, first.xid, first.frame)
+
+    def _answer_locally(self, connection: Connection, local: Local, xid: int, frame: bytes) -> None:
+        try:
+            reply = local(connection, xid, frame)
+        except MarshallingError:
+            reply = answers.error(xid, self._machine.applied_index, _MARSHALLING_ERROR)
+        self._clients.say(connection, reply)
+
+    def _refuse(self, connection: Connection, xid: int, code: int, text: str = "") -> None:
+        """An answer that needs no state, but has its place in the order."""
+
+        def refusal(connection: Connection, xid: int, frame: bytes) -> bytes:
+            return answers.error(xid, self._machine.applied_index, code, text)
+
+        if connection.pending:
+            connection.pending.append(Slot(connection, xid, self._clients.now, local=refusal))
+        else:
+            self._answer_locally(connection, refusal, xid, b"")
+
+    # -- requests that are neither a plain write nor local
+
+    def _ping(self, connection: Connection, xid: int, frame: bytes) -> None:
+        """Answered when the keep-alive that carries it is committed (`Clients.flush_touches`)."""
+        connection.pings += 1
+
+    def _sync(self, connection: Connection, xid: int, frame: bytes) -> None:
+        try:
+            path = SyncRequest.decode(frame, BODY).path
+        except MarshallingError:
+            self._refuse(connection, xid, _MARSHALLING_ERROR)
+            return
+        slot = Slot(connection, xid, self._clients.now)
+        connection.pending.append(slot)
+
+        def answer(connection: Connection, xid: int, frame: bytes) -> bytes:
+            return answers.ok(xid, self._machine.applied_index, SyncResponse(path).encode())
+
+        def synced(index: Index) -> None:
+            if connection.phase is Phase.OPEN:
+                self._settle(slot, answer)
+
+        self._syncs.add(synced)
+
+    def _auth(self, connection: Connection, xid: int, frame: bytes) -> None:
+        """`digest` proves nothing but that the client knows a name and password of its own making (§8)."""
+        try:
+            request = AuthPacket.decode(frame, BODY)
+        except MarshallingError:
+            self._refuse(connection, xid, _MARSHALLING_ERROR)
+            return
+        if request.scheme == "digest":
+            credentials = request.auth or b""
+            name = credentials.split(b":", 1)[0].decode(errors="replace")
+            digest = base64.b64encode(hashlib.sha1(credentials).digest()).decode()
+            identities = [("digest", f"{name}:{digest}")]
+            if self._super_digest and identities[0][1] == self._super_digest:
+                identities.insert(0, ("super", ""))
+        elif request.scheme == "ip":
+            identities = [("ip", connection.address)]
+        else:
+            self._fail_auth(connection, xid)
+            return
+        for identity in identities:
+            slot = Slot(connection, xid, self._clients.now, finish=self._authenticated)
+            self._outbox.add(commands.add_auth(connection.session, connection.epoch, *identity), slot)
+        connection.pending.append(slot)
+
+    def _authenticated(self, slot: Slot, zxid: int, outcome: Outcome) -> None:
+        connection = slot.connection
+        assert connection is not None
+        if connection.phase is not Phase.OPEN:
+            return
+        if outcome is not None:
+            self._clients.close(connection)
+            return
+        session = self._machine.leases.session(connection.session)
+        assert session is not None, "the command has just found it alive"
+        connection.identities = session.identities
+        if slot in connection.pending:  # the first of two identities has no answer of its own
+            self._settle(slot, lambda connection, xid, frame: answers.ok(xid, 0))
+
+    def _fail_auth(self, connection: Connection, xid: int) -> None:
+        self._clients.say(connection, answers.error(xid, 0, int(Code.AUTH_FAILED)))
+        self._clients.close(connection)
+
+    def _close_session(self, connection: Connection, xid: int, frame: bytes) -> None:
+        slot = Slot(connection, xid, self._clients.now, finish=self._session_closed)
+        connection.pending.append(slot)
+        self._outbox.add(commands.close_session(connection.session, connection.epoch), slot)
+
+    def _session_closed(self, slot: Slot, zxid: int, outcome: Outcome) -> None:
+        connection = slot.connection
+        assert connection is not None
+        if connection.id in self._clients.table:
+            self._clients.say(connection, answers.done(slot.xid, zxid, outcome))
+            self._clients.close(connection)
+
+    def _unknown(self, connection: Connection, xid: int, frame: bytes) -> None:
+        """PROTOCOL-NOTES: Unimplemented with zxid −1, then close."""
+        self._clients.say(connection, answers.error(xid, -1, int(Code.UNIMPLEMENTED)))
+        self._clients.close(connection)

@@ -1,0 +1,218 @@
+"""A server: its directory, its sockets and its loop in one nursery, from start to SIGTERM.
+
+What runs beside the loop (`coord.server.driver`) is little: the links to other members are dialled and accepted
+(`coord.transport.links`), and signals are waited for. Whatever fails in one of them ends the server; nothing is
+restarted inside.
+"""
+
+import contextlib
+import gc
+import logging
+import random
+import secrets
+import signal
+import socket
+import time
+
+import trio
+
+from coord.admin.words import Words
+from coord.raft.ready import (
+    BecameFollower,
+    BecameLeader,
+    ElectionStarted,
+    QuorumLost,
+    TransferAborted,
+    TransferStarted,
+    Truncated,
+    Voted,
+)
+from coord.raft.types import MemberId
+from coord.replica.inputs import ClusterKnown, Event, HandOver
+from coord.replica.replica import Replica
+from coord.replica.status import VERSION
+from coord.server.config import Address, Settings
+from coord.server.driver import drive
+from coord.server.hub import Hub
+from coord.server.statistics import statistics_of
+from coord.storage.disk import Disk
+from coord.storage.files import RealFiles
+from coord.storage.store import Store
+from coord.transport.links import Links
+
+log = logging.getLogger("coord.server")
+
+# How long a leader that is to stop waits for another to take over: an election timeout is what Raft gives it.
+HAND_OVER_PATIENCE = 1.0
+HAND_OVER_POLL = 0.005
+
+BACKLOG = 1024
+
+
+class CannotListen(Exception):
+    """An address is not ours to listen on; the text names it and says what to do."""
+
+    def __init__(self, what: str, address: Address, error: OSError) -> None:
+        super().__init__(
+            f"cannot listen for {what} on {address}: {error.strerror}; stop what listens there, or choose another"
+            f" address with --{'client' if what == 'clients' else 'peer'}"
+        )
+
+
+class MonotonicClock:
+    def now(self) -> float:
+        return time.monotonic()
+
+    def wall_ms(self) -> int:
+        return time.time_ns() // 1_000_000
+
+
+async def serve(settings: Settings) -> None:
+    """Run one member until SIGTERM or SIGINT. Raises `StorageError`, `CannotListen`, and what the loop dies of."""
+    member = MemberId(settings.id)
+    with contextlib.ExitStack() as resources:
+        clients = resources.enter_context(_listen("clients", settings.client))
+        peers = resources.enter_context(_listen("members", settings.peer)) if settings.peer is not None else None
+        store = Store.open(RealFiles(str(settings.data)), member)
+        server = _Server(settings, store)
+        try:
+            await server.run(clients, peers)
+        finally:
+            server.close()
+
+
+class _Server:
+    """The parts of a running server, and how they are wired."""
+
+    def __init__(self, settings: Settings, store: Store) -> None:
+        self._settings = settings
+        self._store = store
+        self._failed = trio.Event()
+        self._failure: Exception | None = None
+        self._trio = trio.lowlevel.current_trio_token()
+        clock = MonotonicClock()
+        self._replica = Replica(
+            settings.replica_config(store.incarnation),
+            store.stored,
+            store.incarnation,
+            clock.now(),
+            random.random,
+            secrets.token_bytes,
+            self._on_event,
+        )
+        self._hub: Hub = Hub(settings.limits, Words(lambda: statistics_of(self._replica, self._hub)))
+        self._disk = Disk(store, self._hub.post, self._fail)
+        self._clock = clock
+        if store.torn is not None:
+            log.warning("the last write before a crash was not finished, and is cut off: %s", store.torn)
+
+    async def run(self, clients: socket.socket, peers: socket.socket | None) -> None:
+        settings = self._settings
+        self._hub.listen(clients)
+        log.info(
+            "coord %s: member %d of %d serves clients on %s, data in %s",
+            VERSION,
+            settings.id,
+            len(settings.voters),
+            Address(*clients.getsockname()[:2]),
+            settings.data,
+        )
+        _tune_collector()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(drive, self._replica, self._hub, self._disk, self._clock)
+            nursery.start_soon(self._watch_disk)
+            if peers is not None:
+                links = Links(
+                    MemberId(settings.id),
+                    self._store.incarnation,
+                    {MemberId(member): (at.host, at.port) for member, at in settings.members.items()},
+                    self._cluster_id,
+                    self._hub.adopt_peer,
+                )
+                nursery.start_soon(links.run, trio.SocketListener(trio.socket.from_stdlib_socket(peers)))
+            await self._until_told_to_stop()
+            self._hub.stop_listening(clients)
+            await self._hand_over()
+            nursery.cancel_scope.cancel()
+
+    def close(self) -> None:
+        """Nothing is lost without it, but the next start finds a log that is marked as complete."""
+        self._hub.close()
+        self._disk.close()
+
+    # -- beside the loop
+
+    async def _until_told_to_stop(self) -> None:
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as received:
+            async for which in received:
+                log.info("%s: stopping", signal.Signals(which).name)
+                return
+
+    async def _hand_over(self) -> None:
+        """Thesis §3.10: a leader that stops asks another to take over, which costs no election timeout."""
+        if not self._replica.raft.is_leader or len(self._settings.voters) == 1:
+            return
+        self._hub.post(HandOver())
+        with trio.move_on_after(HAND_OVER_PATIENCE) as patience:
+            while self._replica.raft.is_leader:
+                await trio.sleep(HAND_OVER_POLL)
+        if patience.cancelled_caught:
+            log.warning("nobody took over within %g s; the others will elect a leader", HAND_OVER_PATIENCE)
+
+    async def _watch_disk(self) -> None:
+        await self._failed.wait()
+        assert self._failure is not None
+        raise self._failure
+
+    def _fail(self, error: Exception) -> None:
+        """From whichever thread: the disk took what it may have lost. The process must end."""
+        self._failure = error
+        self._trio.run_sync_soon(self._failed.set)
+
+    def _cluster_id(self) -> int:
+        cluster = self._replica.machine.cluster
+        return cluster.id if cluster is not None else self._store.cluster_id
+
+    def _on_event(self, event: Event) -> None:
+        match event:
+            case ClusterKnown(cluster_id):
+                self._store.adopt_cluster(cluster_id)
+                log.info("this is cluster %016x", cluster_id)
+            case BecameLeader(term):
+                log.info("leads term %d", term)
+            case BecameFollower(term, None):
+                log.info("term %d: no leader is known", term)
+            case BecameFollower(term, leader):
+                log.info("term %d: follows member %d", term, leader)
+            case ElectionStarted(term, pre):
+                log.info("%s term %d", "asks whether it could win" if pre else "stands for leader in", term)
+            case Voted(term, candidate):
+                log.info("term %d: votes for member %d", term, candidate)
+            case QuorumLost(term):
+                log.warning("term %d: heard no majority for an election timeout, leads no more", term)
+            case Truncated(first, last):
+                log.info("drops entries %d to %d, which were never committed", first, last)
+            case TransferStarted(term, target):
+                log.info("term %d: hands over to member %d", term, target)
+            case TransferAborted(term, target):
+                log.warning("term %d: member %d did not take over, leads on", term, target)
+
+
+def _listen(what: str, address: Address) -> socket.socket:
+    try:
+        family = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)[0][0]
+        listener = socket.create_server((address.host, address.port), family=family, backlog=BACKLOG, reuse_port=False)
+    except OSError as error:
+        raise CannotListen(what, address, error) from error
+    listener.setblocking(False)
+    return listener
+
+
+def _tune_collector() -> None:
+    """What lives now lives on, and is not looked at again; the young are looked at seldom: requests leave no cycles.
+
+    Znodes and log records are not tracked at all (ARCHITECTURE §4).
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)

@@ -1,0 +1,77 @@
+"""What the four-letter words tell, gathered from the replica and the hub at the moment they are asked."""
+
+from collections.abc import Iterator
+
+from coord.admin.descriptors import max_file_descriptors, open_file_descriptors
+from coord.admin.words import ConnectionStatistics, Leading, Mode, Statistics
+from coord.raft.leader import Leader
+from coord.replica.replica import Replica
+from coord.server.hub import Hub
+
+
+def statistics_of(replica: Replica, hub: Hub) -> Statistics:
+    raft, machine = replica.raft, replica.machine
+    sessions, leases, keys = machine.leases.count()
+    received, sent = replica.clients.count_traffic()
+    latency = replica.requests.latency
+    return Statistics(
+        mode=_mode(replica),
+        leading=_leading(replica),
+        voters=len(raft.config.voters),
+        uptime_ms=_ms(replica.now - replica.started_at),
+        zxid=machine.applied_index,
+        term=raft.term,
+        commit_index=raft.commit_index,
+        znode_count=len(machine.znodes),
+        approximate_data_size=machine.tree.data_bytes(),
+        ephemerals=keys,
+        watch_count=replica.watches.count().watches,
+        sessions=sessions,
+        leases=leases,
+        connection_count=hub.connections,
+        connections=_connections(replica, hub),
+        rejected_connections=hub.refused_connections,
+        dropped_connections=hub.dropped_connections,
+        min_latency_ms=latency.least * 1000,
+        avg_latency_ms=latency.total / max(latency.count, 1) * 1000,
+        max_latency_ms=latency.greatest * 1000,
+        received=received,
+        sent=sent,
+        outstanding=len(replica.outbox.slots),
+        open_file_descriptors=open_file_descriptors(),
+        max_file_descriptors=max_file_descriptors(),
+    )
+
+
+def _mode(replica: Replica) -> Mode | None:
+    if not replica.is_serving:
+        return None
+    if len(replica.raft.config.voters) == 1:
+        return Mode.STANDALONE
+    return Mode.LEADER if replica.raft.is_leader else Mode.FOLLOWER
+
+
+def _leading(replica: Replica) -> Leading | None:
+    raft = replica.raft
+    if not isinstance(raft.role, Leader) or len(raft.config.voters) == 1:
+        return None
+    followers = raft.role.progress.values()
+    return Leading(
+        followers=sum(follower.is_reachable for follower in followers),
+        synced_followers=sum(follower.match_index >= raft.commit_index for follower in followers),
+        uptime_ms=_ms(replica.now - replica.led_since),
+    )
+
+
+def _connections(replica: Replica, hub: Hub) -> Iterator[ConnectionStatistics]:
+    for connection in replica.clients.table.values():
+        yield ConnectionStatistics(
+            address=hub.endpoint(connection.id),
+            queued=len(connection.pending),
+            received=connection.received,
+            sent=connection.sent,
+        )
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)
