@@ -176,7 +176,7 @@ class _Server:
     def _on_event(self, event: Event) -> None:
         match event:
             case ClusterKnown(cluster_id):
-                self._store.adopt_cluster(cluster_id)
+                self._disk.adopt_cluster(cluster_id)
                 log.info("this is cluster %016x", cluster_id)
             case BecameLeader(term):
                 log.info("leads term %d", term)

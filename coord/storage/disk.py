@@ -15,9 +15,11 @@ it, too, and nothing more is posted.
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
 from threading import Thread
+from typing import NamedTuple
 
 from coord.raft.ready import Persist
 from coord.replica.inputs import Persisted
@@ -50,6 +52,10 @@ class Pace:
         return self._fast_count * 2 >= SAMPLES and now >= self._stalled_until
 
 
+class _ClusterId(NamedTuple):
+    number: int
+
+
 class Disk:
     """One per server. All methods are for the loop's thread."""
 
@@ -65,11 +71,11 @@ class Disk:
         self._post = post
         self._fail = fail
         self._pace = pace or Pace()
-        self._queue: SimpleQueue[Persist | None] = SimpleQueue()
+        self._queue: SimpleQueue[Persist | _ClusterId | None] = SimpleQueue()
         self._given = 0
-        """Persists handed to the worker; written by the loop only."""
+        """What was handed to the worker; written by the loop only."""
         self._answered = 0
-        """Those of them that it has answered for; written by the worker only, so that no lock is needed."""
+        """How much of it is done; written by the worker only, so that no lock is needed."""
         self._failure: Exception | None = None
         self._worker = Thread(target=self._work, name="disk", daemon=True)
         self._worker.start()
@@ -86,6 +92,14 @@ class Disk:
             self._given += 1
             self._queue.put(persist)
 
+    def adopt_cluster(self, cluster_id: int) -> None:
+        """Remember it, as `Store.adopt_cluster`; in order with what was submitted, and without an answer.
+
+        Another cluster's directory is a failure like any other.
+        """
+        self._given += 1
+        self._queue.put(_ClusterId(cluster_id))
+
     def close(self) -> None:
         """Wait until everything submitted is durable, and close the store."""
         self._queue.put(None)
@@ -94,30 +108,37 @@ class Disk:
 
     def _write(self, batch: list[Persist]) -> None:
         start = time.perf_counter()
-        try:
+        with self._fatal():
             self._store.write(batch)
-        except Exception as error:
-            self._failure = error
-            self._fail(error)
-            raise
         end = time.perf_counter()
         self._pace.add(end - start, end)
         self._post(Persisted(batch[-1].token))
 
-    def _work(self) -> None:
-        while True:
-            batch = self._take_all()
-            persists = [persist for persist in batch if persist is not None]
-            if persists:
-                try:
-                    self._write(persists)
-                except Exception:
-                    return  # the loop knows: `fail` was called
-                self._answered += len(persists)
-            if len(persists) < len(batch):
-                return
+    @contextmanager
+    def _fatal(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            self._failure = error
+            self._fail(error)
+            raise
 
-    def _take_all(self) -> list[Persist | None]:
+    def _work(self) -> None:
+        with suppress(Exception):  # the loop knows: `fail` was called
+            while True:
+                batch = self._take_all()
+                persists = [item for item in batch if isinstance(item, Persist)]
+                if persists:
+                    self._write(persists)
+                for item in batch:
+                    if isinstance(item, _ClusterId):
+                        with self._fatal():
+                            self._store.adopt_cluster(item.number)
+                if None in batch:
+                    return
+                self._answered += len(batch)
+
+    def _take_all(self) -> list[Persist | _ClusterId | None]:
         """Everything that is queued; waits until something is. None stands for the end."""
         batch = [self._queue.get()]
         try:

@@ -11,6 +11,7 @@ import pytest
 from coord.raft.ready import Persist
 from coord.replica.inputs import Persisted
 from coord.storage import Disk, DiskFailed, Store
+from coord.storage.errors import ForeignDirectory
 from coord.storage.disk import FAST_SECONDS, SAMPLES, STALL_MEMORY_SECONDS, STALL_SECONDS, Pace
 from tests.storage.building import append, open_store, run, stored
 from tests.storage.simulated import SimulatedFiles
@@ -221,3 +222,34 @@ def test_disk_that_stalled_is_slow_for_a_while() -> None:
 
     assert not pace.is_fast(100.0 + STALL_MEMORY_SECONDS * 0.9)
     assert pace.is_fast(100.0 + STALL_MEMORY_SECONDS)
+
+
+@pytest.mark.parametrize("pace", [fast(), slow()], ids=["fast", "slow"])
+def test_the_cluster_is_adopted_by_whoever_writes_the_log(pace: Pace) -> None:
+    """The store is for one thread at a time: what is submitted meanwhile waits behind it, and is written."""
+    files = SlowFiles()
+    disk, loop, _ = make(files, pace)
+    with files.stuck():
+        disk.adopt_cluster(77)
+        for token in range(1, 6):
+            disk.submit(entry(token))
+        assert loop.tokens == []
+    loop.wait_for(5)
+    disk.close()
+
+    store = open_store(files)
+    assert store.cluster_id == 77
+    assert len(store.stored.runs) == 5
+    store.close()
+
+
+def test_another_clusters_directory_is_a_failure() -> None:
+    files = SimulatedFiles()
+    disk, loop, _ = make(files, slow())
+    disk.adopt_cluster(77)
+    disk.adopt_cluster(78)
+    loop.wait_for_failure()
+    assert "belongs to cluster 4d" in str(loop.failures[0])
+    with pytest.raises(ForeignDirectory):
+        disk.submit(entry(1))
+    disk.close()
