@@ -11,8 +11,8 @@ import pytest
 from coord.raft.ready import Persist
 from coord.replica.inputs import Persisted
 from coord.storage import Disk, DiskFailed, Store
-from coord.storage.errors import ForeignDirectory
 from coord.storage.disk import FAST_SECONDS, SAMPLES, STALL_MEMORY_SECONDS, STALL_SECONDS, Pace
+from coord.storage.errors import ForeignDirectory
 from tests.storage.building import append, open_store, run, stored
 from tests.storage.simulated import SimulatedFiles
 
