@@ -28,7 +28,8 @@ What the driver owes for a `Ready`
 3. **committed** runs are applied now, in order. Each comes once in the life of a `Raft`; after a restart all
    come again from index 1, as there are no snapshots. They may be ahead of this member's own disk.
 4. **reads** may be answered from a state that has applied their index.
-5. **happened** is for logs and metrics.
+5. **notices** leave when everything else is done: only peers that wait for nobody here need them.
+6. **happened** is for logs and metrics.
 
 A long committed log comes in slices of `Config.max_committed_entries`; `next_deadline` is in the past until
 all of it is taken, so that messages get their turn in between.

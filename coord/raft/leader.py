@@ -171,6 +171,8 @@ class Leader:
         last_index, commit_index = raft.log.last_index, raft.commit_index
         round_ = self.round
         outbox = raft.outbox
+        # Before a transfer ends our term, peers should know what was decided in it.
+        notices = raft.notices if self.transfer is None else outbox
         append: Append | None = None  # the last one that was built; a peer that is equally far gets the same
         size = 0
         for peer in self._peers:
@@ -186,8 +188,8 @@ class Leader:
                 # Built on the last run we sent: if that was lost, this bounces, and we know.
                 if append is None or append.prev_index != peer.sent_index or append.runs:
                     append = self._append(raft, peer.sent_index, ())
+                (outbox if peer.sent_round < round_ else notices).append((peer.member, append))
                 peer.sent_round, peer.sent_commit = round_, commit_index
-                outbox.append((peer.member, append))
 
     def _append(self, raft: "Raft", prev_index: Index, runs: tuple[Run, ...]) -> Append:
         prev_term = raft.log.term_at(prev_index)

@@ -95,6 +95,9 @@ class Ready(msgspec.Struct, frozen=True):
 
     messages: list[Outgoing]
     """May leave at once, before `persist` is durable: promises wait inside until they are true."""
+    notices: list[Outgoing]
+    """Appends that carry nothing but a newer commit index: as `messages`, but best sent last of all, after
+    those were answered who wait for what is decided here."""
     persist: Persist | None
     committed: list[Run]
     """To be applied now, in order, each run exactly once in the life of this `Raft`."""

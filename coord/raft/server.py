@@ -73,6 +73,7 @@ class Raft:
         "leader",
         "log",
         "member",
+        "notices",
         "outbox",
         "role",
         "term",
@@ -101,6 +102,7 @@ class Raft:
         self._distrusted: MemberId | None = None
         self._distrusted_until = now
         self.outbox: list[Outgoing] = []
+        self.notices: list[Outgoing] = []
         """What leaves with this turn."""
         self._reads: list[ReadReady] = []
         self._happened: list[Happened] = []
@@ -231,8 +233,17 @@ class Raft:
     def take_ready(self) -> Ready:
         """End the turn: what is to be done for all its inputs together."""
         self.role.finish_turn(self)
-        ready = Ready(self.outbox, self._take_persist(), self._take_committed(), self._reads, self._happened)
+        ready = Ready(
+            self.outbox,
+            self.notices,
+            self._take_persist(),
+            self._take_committed(),
+            self._reads,
+            self._happened,
+        )
         self.outbox = []
+        if self.notices:
+            self.notices = []
         if self._reads:
             self._reads = []
         if self._happened:

@@ -61,6 +61,8 @@ class Turn(msgspec.Struct, gc=False):
 
     messages: list[tuple[MemberId, Sequence[PeerMessage]]]
     """One entry per peer."""
+    notices: list[tuple[MemberId, Sequence[PeerMessage]]]
+    """As `messages`, but to be sent when everything else is done (`coord.raft.ready`)."""
     persist: Persist | None
     committed: list[Run]
     reads: list[ReadReady]
@@ -185,7 +187,8 @@ class Replica:
         if forwards:
             assert self.raft.leader is not None
             messages.setdefault(self.raft.leader, []).extend(forwards)
-        return Turn(list(messages.items()), ready.persist, ready.committed, ready.reads)
+        notices: list[tuple[MemberId, Sequence[PeerMessage]]] = [(to, [notice]) for to, notice in ready.notices]
+        return Turn(list(messages.items()), notices, ready.persist, ready.committed, ready.reads)
 
     def apply(self, turn: Turn) -> Replies:
         for run in turn.committed:

@@ -4,13 +4,14 @@ A server works in turns, and a turn takes all that is there: everything that bec
 then one frame goes to each peer, one write to the disk, and one chunk to each client. While the disk or the network
 works, the next turn's batch grows; group commit and back-pressure come from that and need no code of their own.
 
-The order of the last four lines is the contract (see `coord.raft`):
+The order of the last five lines is the contract (see `coord.raft`):
 
     send     before the disk, so that the leader's appends travel while it writes itself (thesis §10.2.1); what is a
              promise (a vote, an ack) is not in `messages` before the disk has answered with `Persisted`
     submit   in order; never waits for a slow disk
     apply    what committed, which is the long part of a busy turn, while peers and disk already work
-    reply    last: events before the replies that reveal them, replies in the order of the requests
+    reply    events before the replies that reveal them, replies in the order of the requests
+    send     notices of what is decided, which nobody here waits for any more
 
 `coord.sim` steps this very coroutine with a virtual hub, disk and clock. It awaits only `hub.gather`.
 """
@@ -70,3 +71,4 @@ async def drive(replica: Replica, hub: Hub, disk: DiskQueue, clock: Clock) -> No
         hub.send(ready.messages)
         disk.submit(ready.persist)
         hub.reply(replica.apply(ready))
+        hub.send(ready.notices)

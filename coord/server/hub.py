@@ -44,7 +44,7 @@ log = logging.getLogger("coord.server")
 # not enough to miss heartbeats.
 MAX_TURN_BYTES = 1024 * 1024
 
-LINGER = 0.0005
+LINGER = 0.003
 SHARE = 0.005
 
 _READ = selectors.EVENT_READ

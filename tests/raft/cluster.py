@@ -189,11 +189,11 @@ class Cluster:
         if raft is None:
             return
         ready = raft.take_ready()
-        for to, message in ready.messages:
+        for to, message in ready.messages + ready.notices:
             assert to != number, "a member does not write to itself"
             self.witness.sent(number, to, message, member.disk.stored)
             self.wire.append(Letter(number, to, message))
-        self.sent += len(ready.messages)
+        self.sent += len(ready.messages) + len(ready.notices)
         if ready.persist is not None:
             member.disk.queue.append(ready.persist)
         self.happened += [(number, event) for event in ready.happened]

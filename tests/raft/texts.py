@@ -14,6 +14,7 @@ from coord.raft.messages import (
     AppendReply,
     Message,
     NewerTerm,
+    Outgoing,
     PreVoteReply,
     ReadIndex,
     ReadIndexReply,
@@ -147,12 +148,17 @@ def save(raft: Raft, now: float = 0.0) -> Ready:
     return ready
 
 
+def sent_in(ready: Ready) -> list[Outgoing]:
+    """All that leaves with a turn."""
+    return ready.messages + ready.notices
+
+
 def say(raft: Raft) -> list[str]:
     """End the turn: what it says to whom, as texts like "2: vote yes t1"."""
-    return [f"{to}: {render(message)}" for to, message in raft.take_ready().messages]
+    return [f"{to}: {render(message)}" for to, message in sent_in(raft.take_ready())]
 
 
 def save_and_say(raft: Raft) -> list[str]:
     """Like `say`, with what follows when the disk has done what this turn asked for."""
     ready = save(raft)
-    return [f"{to}: {render(message)}" for to, message in ready.messages] + say(raft)
+    return [f"{to}: {render(message)}" for to, message in sent_in(ready)] + say(raft)

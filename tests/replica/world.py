@@ -152,7 +152,7 @@ class World:
         for item in batch:
             replica.handle(item)
         turn = replica.take_ready()
-        for to, messages in turn.messages:
+        for to, messages in turn.messages + turn.notices:
             self._deliver(member, to, list(messages))
         if turn.persist is not None:
             self.give(member, Persisted(turn.persist.token))
