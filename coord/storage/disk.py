@@ -25,8 +25,8 @@ from coord.raft.ready import Persist
 from coord.replica.inputs import Persisted
 from coord.storage.store import Store
 
-FAST_SECONDS = 250e-6  # the loop may stand still that long per turn; a hand-over costs about half of it
-STALL_SECONDS = 5e-3  # a tenth of a heartbeat interval: after one such the loop leaves the disk to the worker
+FAST_SECONDS = 1.5e-3  # the loop may stand still that long per turn; a hand-over costs 0.1 ms and two wake-ups
+STALL_SECONDS = 25e-3  # half a heartbeat interval: after one such the loop leaves the disk to the worker
 STALL_MEMORY_SECONDS = 1.0
 SAMPLES = 32  # at a thousand writes a second, what the disk was like in the last 30 ms
 
