@@ -28,7 +28,7 @@ LOOPBACK: Final = "127.0.0.1"
 START_PATIENCE: Final = 30.0  # seconds to the first session; a start takes one, on a busy machine some more
 STOP_PATIENCE: Final = 5.0  # for an orderly end; a leader takes up to one second to hand over
 PROBE_TIMEOUT: Final = 1.0  # for one try; within it a client's pauses between its own tries stay short
-WORDS_KEPT: Final = 5  # lines of a server's log; they tell why it ended, if anything does
+WORDS_KEPT: Final = 10  # lines of a log; they tell why a server ended, if anything does
 
 
 class MemberEnded(Exception):

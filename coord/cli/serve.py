@@ -8,6 +8,7 @@ from typing import Any
 import click
 import trio
 
+from coord.cli.groups import leaves
 from coord.server.config import ConfigError, load_settings, parse_members
 from coord.server.server import CannotListen
 from coord.server.server import serve as run_server
@@ -58,11 +59,3 @@ def serve(config: Path | None, **flags: Any) -> None:
         problems = leaves(group)
     if problems:
         raise click.ClickException("\n".join(str(problem) for problem in problems))
-
-
-def leaves(group: ExceptionGroup[Exception]) -> list[Exception]:
-    """The exceptions in a group, whatever groups they are in."""
-    found: list[Exception] = []
-    for error in group.exceptions:
-        found += leaves(error) if isinstance(error, ExceptionGroup) else [error]
-    return found

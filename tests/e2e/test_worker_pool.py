@@ -19,12 +19,14 @@ from tests.e2e.clusters import PATIENCE, running
 
 pytestmark = pytest.mark.e2e
 
+NAMES = ("w1", "w2", "w3")
 JOB_COUNT = 24
 JOB_SECONDS = b"0.1"
+WORKERS = "/pool/workers"  # the layout is the example's
 
 
 class Scene:
-    """Three workers with jobs to do, and a client that looks on."""
+    """Three workers, and a client that gives them jobs and looks on."""
 
     def __init__(self, pool: Pool, state: State, client: Client) -> None:
         self.pool = pool
@@ -38,14 +40,16 @@ class Scene:
         creates = [Create(f"{JOBS}/job-", JOB_SECONDS, sequence=True) for _ in range(JOB_COUNT)]
         self.jobs += [str(path).removeprefix(f"{JOBS}/") for path in await self.client.transaction(*creates).commit()]
 
-    async def leader(self) -> str:
-        """Once it has done something: then there is a last write of its own."""
-        token = self.state.token
+    async def all_ready(self) -> None:
         await until(lambda: self.state.leader is not None, "a leader")
-        seen = sum(self.state.reports.values())
-        await until(lambda: sum(self.state.reports.values()) > seen, "a job done under it")
+        with trio.fail_after(PATIENCE):
+            while len(await self.client.get_children(WORKERS)) < len(NAMES):
+                await trio.sleep(0.05)
+
+    async def leader(self) -> str:
+        """Once something was done under it: so there is a last write of its own."""
+        await until(lambda: self.state.reports.total() > 0, "a job is done")
         assert self.state.leader is not None
-        assert token in {0, self.state.token}, "nobody has touched the leader yet"
         return self.state.leader
 
     async def another_leads(self, old: str) -> None:
@@ -71,16 +75,15 @@ async def pool_at_work(directory: Path) -> AsyncIterator[Scene]:
         connect(cluster.servers) as client,
         open_pool(cluster.servers, state) as pool,
     ):
-        scene = Scene(pool, state, client)
-        await scene.put_jobs()
-        for name in ("w1", "w2", "w3"):
+        for name in NAMES:
             await pool.start(name)
-        yield scene
+        yield Scene(pool, state, client)
 
 
 async def test_another_worker_leads_on_when_the_leader_is_killed(tmp_path: Path) -> None:
     """It finds in the tree where the old one stopped; the job that the old one was doing is done by somebody else."""
     async with pool_at_work(tmp_path) as scene:
+        await scene.put_jobs()
         leader = await scene.leader()
 
         await scene.pool.kill(leader)
@@ -89,9 +92,23 @@ async def test_another_worker_leads_on_when_the_leader_is_killed(tmp_path: Path)
         await scene.all_done_once()
 
 
+async def test_a_worker_that_is_started_again_waits_for_the_end_of_its_last_session(tmp_path: Path) -> None:
+    """Until then its old znode stands, and is even given a job, which nobody does before it is gone."""
+    async with pool_at_work(tmp_path) as scene:
+        await scene.all_ready()
+        follower = next(name for name in NAMES if name != scene.state.leader)
+
+        await scene.pool.kill(follower)
+        await scene.pool.start(follower)
+
+        await scene.put_jobs()
+        await scene.all_done_once()
+
+
 async def test_a_leader_that_was_stopped_is_refused_by_its_token(tmp_path: Path) -> None:
     """It wakes up when another leads, and sends once more what it wrote last: that must change nothing."""
     async with pool_at_work(tmp_path) as scene:
+        await scene.put_jobs()
         leader = await scene.leader()
         token = scene.state.token
 
