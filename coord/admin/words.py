@@ -16,11 +16,10 @@ import platform
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from importlib.metadata import version
 
-COORD_VERSION = version("coord")
+from coord import __version__
 
-ZOOKEEPER_VERSION = f"3.9.5-coord-{COORD_VERSION}, built on 1970-01-01 00:00 UTC"
+ZOOKEEPER_VERSION = f"3.9.5-coord-{__version__}, built on 1970-01-01 00:00 UTC"
 """Whose clients may expect to be at home here. kazoo wants numbers and dots first, tools cut it at `-` or `,`. All
 builds of a version are alike and have no date; there is one because a parser may look for it."""
 
@@ -221,7 +220,7 @@ def _monitored(now: Statistics) -> dict[str, object]:
             "zk_leader_uptime": now.leading.uptime_ms,
         }
     return monitored | {
-        "coord_version": COORD_VERSION,
+        "coord_version": __version__,
         "coord_term": now.term,
         "coord_commit_index": now.commit_index,
         "coord_applied_index": now.zxid,
@@ -235,7 +234,7 @@ def _environment() -> str:
     system = platform.uname()
     environment = {
         "zookeeper.version": ZOOKEEPER_VERSION,
-        "coord.version": COORD_VERSION,
+        "coord.version": __version__,
         "host.name": system.node,
         "python.version": platform.python_version(),
         "python.implementation": platform.python_implementation(),

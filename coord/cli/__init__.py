@@ -1,9 +1,10 @@
 """The command line. Each command is a module of its own, imported when it is called: `coord --help` stays quick."""
 
 from importlib import import_module
-from importlib.metadata import version
 
 import click
+
+from coord import __version__
 
 # Command → (module, its click command there, what `coord --help` says about it).
 COMMANDS = {
@@ -37,6 +38,6 @@ class LazyGroup(click.Group):
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(version("coord"), prog_name="coord")
+@click.version_option(__version__, prog_name="coord")
 def main() -> None:
     """coord: locks, elections, leases and configuration for distributed programs, over ZooKeeper's protocol."""

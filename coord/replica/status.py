@@ -1,15 +1,13 @@
 """What a server tells about itself: one document for `coord status`, the four-letter words and whoever asks (1001)."""
 
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from coord import __version__
 from coord.raft.candidate import Candidate
 from coord.raft.leader import Leader
 
 if TYPE_CHECKING:
     from coord.replica.replica import Replica
-
-VERSION = version("coord")
 
 
 def role_of(replica: "Replica") -> str:
@@ -43,7 +41,7 @@ def status_of(replica: "Replica") -> dict[str, Any]:
         "connections": len(replica.clients.table),
         "watches": replica.watches.count().watches,
         "uptime_s": round(replica.now - replica.started_at, 3),
-        "version": VERSION,
+        "version": __version__,
         "cluster_id": f"{cluster.id:016x}" if cluster is not None else None,
         "members": {
             str(member): {

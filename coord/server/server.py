@@ -16,6 +16,7 @@ import time
 
 import trio
 
+from coord import __version__
 from coord.admin.words import Words
 from coord.raft.ready import (
     BecameFollower,
@@ -30,7 +31,6 @@ from coord.raft.ready import (
 from coord.raft.types import MemberId
 from coord.replica.inputs import ClusterKnown, Event, HandOver
 from coord.replica.replica import Replica
-from coord.replica.status import VERSION
 from coord.server.config import Address, Settings
 from coord.server.driver import drive
 from coord.server.hub import Hub
@@ -111,7 +111,7 @@ class _Server:
         self._hub.listen(clients)
         log.info(
             "coord %s: member %d of %d serves clients on %s, data in %s",
-            VERSION,
+            __version__,
             settings.id,
             len(settings.voters),
             Address(*clients.getsockname()[:2]),

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
+from coord import __version__
 from coord.admin.descriptors import max_file_descriptors, open_file_descriptors
 from coord.admin.words import (
-    COORD_VERSION,
     ZOOKEEPER_VERSION,
     ConnectionStatistics,
     Leading,
@@ -176,7 +176,7 @@ def test_mntr_says_what_only_coord_has() -> None:
     values = monitored(FOLLOWER)
 
     assert {key: value for key, value in values.items() if key.startswith("coord_")} == {
-        "coord_version": COORD_VERSION,
+        "coord_version": __version__,
         "coord_term": "4",
         "coord_commit_index": "32",
         "coord_applied_index": "31",
@@ -216,7 +216,7 @@ def test_envi_tells_kazoo_the_version() -> None:
     assert head == "Environment:"
     assert len(text) < 8192
     assert re.match(r"\d+\.\d+\.\d+-", values["zookeeper.version"])
-    assert values["coord.version"] == COORD_VERSION
+    assert values["coord.version"] == __version__
     assert {"host.name", "os.name", "os.arch", "os.version", "user.name", "user.home", "user.dir"} < values.keys()
 
 
