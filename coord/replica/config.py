@@ -25,6 +25,9 @@ class ReplicaConfig:
     peer_address: str = ""
     """`host:port` where other members reach it; published there, too. Empty in a cluster of one."""
 
+    directory_id: int = 0
+    """Of this member's data directory; by it the others know that it has forgotten nothing."""
+
     tick: float = 0.1
     """Keep-alives gather this long into one log entry; a ping is answered a tick later at the most."""
 

@@ -108,7 +108,7 @@ class Replica:
         """When the outbox last got rid of something, or was sent again."""
         self._is_cluster_known = False
         self.clients.now = now
-        announcement = commands.announce(self.member, config.client_address, config.peer_address)
+        announcement = commands.announce(self.member, config.client_address, config.peer_address, config.directory_id)
         self.outbox.add(announcement, Slot(None, 0, now, finish=_nothing))
 
     # -- inputs

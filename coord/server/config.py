@@ -96,8 +96,8 @@ class Settings:
         """What clients are told: never a wildcard, which would mean the client's own machine to them."""
         return self.advertise_client or self.client
 
-    def replica_config(self, incarnation: int) -> ReplicaConfig:
-        """`incarnation`: how often this member was started, this time included."""
+    def replica_config(self, incarnation: int, directory_id: int) -> ReplicaConfig:
+        """`incarnation`: how often this member was started on its directory, this time included."""
         return ReplicaConfig(
             raft=RaftConfig(
                 member=MemberId(self.id),
@@ -108,6 +108,7 @@ class Settings:
             ),
             client_address=str(self.client_address),
             peer_address=str(self.members.get(self.id, "")),
+            directory_id=directory_id,
             tick=self.timing.tick,
             min_session_timeout=self.timing.min_session,
             max_session_timeout=self.timing.max_session,

@@ -92,7 +92,7 @@ class _Server:
         self._trio = trio.lowlevel.current_trio_token()
         clock = MonotonicClock()
         self._replica = Replica(
-            settings.replica_config(store.incarnation),
+            settings.replica_config(store.incarnation, store.directory_id),
             store.stored,
             store.incarnation,
             clock.now(),
@@ -125,8 +125,10 @@ class _Server:
                 links = Links(
                     MemberId(settings.id),
                     self._store.incarnation,
+                    self._store.directory_id,
                     {MemberId(member): (at.host, at.port) for member, at in settings.members.items()},
                     self._cluster_id,
+                    self._directory_of,
                     self._hub.adopt_peer,
                 )
                 nursery.start_soon(links.run, trio.SocketListener(trio.socket.from_stdlib_socket(peers)))
@@ -172,6 +174,10 @@ class _Server:
     def _cluster_id(self) -> int:
         cluster = self._replica.machine.cluster
         return cluster.id if cluster is not None else self._store.cluster_id
+
+    def _directory_of(self, member: MemberId) -> int:
+        known = self._replica.machine.members.get(member)
+        return known.directory if known is not None else 0
 
     def _on_event(self, event: Event) -> None:
         match event:

@@ -15,6 +15,11 @@ refuses everything: a second fdatasync would report success for pages that the k
 
 from coord.raft.types import Index, MemberId
 
+NO_EMPTY_ONE = (
+    "Do not start it on an empty directory: the other members would refuse one that forgot what it acknowledged"
+    " (a member cannot be replaced yet)"
+)
+
 
 class StorageError(Exception):
     """Root of the tree: the server cannot run on this directory."""
@@ -41,8 +46,8 @@ class CorruptIdentity(StorageError):
 
     def __init__(self, directory: str, name: str, what: str) -> None:
         super().__init__(
-            f"{directory}/{name} {what}: restore it from a copy taken while the server was stopped,"
-            f" or move {directory} away and let the member join again with an empty one"
+            f"{directory}/{name} {what}: restore {directory} from a copy taken while the server was stopped."
+            f" {NO_EMPTY_ONE}"
         )
 
 
@@ -52,9 +57,8 @@ class CorruptLog(StorageError):
     def __init__(self, directory: str, name: str, offset: int, index: Index, what: str) -> None:
         super().__init__(
             f"{directory}/{name}, offset {offset}, index {index}: {what}. The log before index {index} is"
-            f" intact, but this member has acknowledged more and must not go on without it: move {directory}"
-            f" away and let the member join again with an empty one, or restore the file from a copy taken"
-            f" while the server was stopped"
+            f" intact, but this member has acknowledged more and must not go on without it: restore {directory}"
+            f" from a copy taken while the server was stopped. {NO_EMPTY_ONE}"
         )
         self.name = name
         self.offset = offset

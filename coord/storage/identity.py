@@ -15,7 +15,7 @@ from coord.storage.records import FORMAT
 
 IDENTITY_NAME = "identity.json"
 DRAFT_NAME = "identity.tmp"
-MAX_IDENTITY_BYTES = 4096  # ours has 120; more is something else
+MAX_IDENTITY_BYTES = 4096  # ours has 150; more is something else
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,9 @@ class Identity:
     """0 until the member has learned it."""
     boots: int
     """How often a server was started on this directory: its incarnation, which never repeats."""
+    directory: int
+    """Drawn when the directory was made. The cluster knows its members' directories by it: one that comes back with
+    another has lost what it acknowledged."""
     format: int = FORMAT
 
 

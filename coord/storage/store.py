@@ -9,6 +9,8 @@ its first mark, then the identity. So a directory with an identity has a log, or
 without an identity is either one on which nothing was ever acknowledged, or damaged.
 """
 
+import secrets
+from collections.abc import Callable
 from dataclasses import replace
 
 from coord.raft.ready import Persist
@@ -38,13 +40,20 @@ class Store:
         """What a crash had left unfinished, and was cut off: worth a line in the server's log."""
 
     @classmethod
-    def open(cls, files: Files, member: MemberId, segment_bytes: int = SEGMENT_BYTES) -> "Store":
-        """Take possession of the directory. Raises a `StorageError` that says what to do; then nothing is
-        held.
+    def open(
+        cls,
+        files: Files,
+        member: MemberId,
+        segment_bytes: int = SEGMENT_BYTES,
+        draw_id: Callable[[], int] = lambda: secrets.randbits(63),
+    ) -> "Store":
+        """Take possession of the directory. Raises a `StorageError` that says what to do; then nothing is held.
+
+        `draw_id` gives a new directory its id.
         """
         try:
             files.lock()
-            return cls._open_locked(files, member, segment_bytes)
+            return cls._open_locked(files, member, segment_bytes, draw_id)
         except OSError as error:
             files.close()
             raise DiskFailed(files.directory, "opening the store", error) from error
@@ -53,7 +62,7 @@ class Store:
             raise
 
     @classmethod
-    def _open_locked(cls, files: Files, member: MemberId, segment_bytes: int) -> "Store":
+    def _open_locked(cls, files: Files, member: MemberId, segment_bytes: int, draw_id: Callable[[], int]) -> "Store":
         identity = read_identity(files)
         if identity is not None and identity.member != member:
             raise foreign_member(files.directory, identity.member, member)
@@ -61,7 +70,7 @@ class Store:
         if identity is None:
             if not found.is_empty:
                 raise CorruptIdentity(files.directory, IDENTITY_NAME, "is missing, though there is a log")
-            identity = Identity(member, cluster=0, boots=0)
+            identity = Identity(member, cluster=0, boots=0, directory=draw_id())
         elif found.sequence == 0:
             raise CorruptLog(files.directory, segment_name(1), 0, found.history.next_index, "the log is gone")
         wal = Wal(files, member, found, segment_bytes)
@@ -74,6 +83,11 @@ class Store:
     def incarnation(self) -> int:
         """1, 2, 3, …: counts the starts on this directory."""
         return self._identity.boots
+
+    @property
+    def directory_id(self) -> int:
+        """Of this very directory: a new one in its place would have another."""
+        return self._identity.directory
 
     @property
     def cluster_id(self) -> int:

@@ -1,6 +1,6 @@
 """How two members make sure of each other before they trust a link: one hello each way, or a refusal.
 
-    hello       b"CRDP" (4)  version (2)  cluster (8)  sender (4)  receiver (4)  incarnation (8)
+    hello       b"CRDP" (4)  version (2)  cluster (8)  sender (4)  receiver (4)  incarnation (8)  directory (8)
     refusal     b"CRDN" (4)  length (2)   text
 
 Big-endian. The dialler speaks first. The acceptor answers with a hello of its own, after which the stream belongs to
@@ -12,7 +12,7 @@ exactly those. So nothing of what follows a hello is ever taken from the stream 
 other side's hello; they raise `Refusal` if there must be no link.
 """
 
-from collections.abc import Collection, Generator
+from collections.abc import Callable, Collection, Generator
 from dataclasses import dataclass
 from struct import Struct
 from typing import TypeAlias
@@ -25,10 +25,13 @@ REFUSAL_MAGIC = b"CRDN"
 MAX_TEXT_BYTES = 1024  # of a refusal: three lines of a terminal; a longer text is cut
 
 _HEAD = Struct(">4sH")
-_BODY = Struct(">QIIQ")
+_BODY = Struct(">QIIQQ")
 
 UNKNOWN_CLUSTER = 0
 """A member that has not yet learned from the log which cluster it is in."""
+
+DirectoryOf: TypeAlias = Callable[[MemberId], int]
+"""The id of the data directory that the log knows a member by; 0 if it does not know it yet."""
 
 Steps: TypeAlias = Generator[int, bytes, "Hello"]
 
@@ -49,8 +52,11 @@ class Hello:
     incarnation: int
     """How often the sender was started on its data directory; for the logs, where a restart is plain to see."""
 
+    directory: int
+    """The id of the sender's data directory."""
+
     def encode(self) -> bytes:
-        body = _BODY.pack(self.cluster, self.sender, self.receiver, self.incarnation)
+        body = _BODY.pack(self.cluster, self.sender, self.receiver, self.incarnation, self.directory)
         return _HEAD.pack(MAGIC, VERSION) + body
 
 
@@ -59,7 +65,7 @@ def encode_refusal(refusal: Refusal) -> bytes:
     return _HEAD.pack(REFUSAL_MAGIC, len(text)) + text
 
 
-def accepting(me: MemberId, members: Collection[MemberId], cluster: int) -> Steps:
+def accepting(me: MemberId, members: Collection[MemberId], cluster: int, directory_of: DirectoryOf) -> Steps:
     """The acceptor's side: what the dialler says, checked."""
     head = yield _HEAD.size
     magic, version = _HEAD.unpack(head)
@@ -87,10 +93,11 @@ def accepting(me: MemberId, members: Collection[MemberId], cluster: int) -> Step
             f"server running with id {sender}, or another program speaking for it?"
         )
     _check_cluster(hello, me, cluster)
+    _check_directory(hello, directory_of)
     return hello
 
 
-def dialling(me: MemberId, peer: MemberId, cluster: int) -> Steps:
+def dialling(me: MemberId, peer: MemberId, cluster: int, directory_of: DirectoryOf) -> Steps:
     """The dialler's side, once its own hello is sent: the answer, checked."""
     head = yield _HEAD.size
     magic, number = _HEAD.unpack(head)
@@ -109,6 +116,7 @@ def dialling(me: MemberId, peer: MemberId, cluster: int) -> Steps:
             f"correct it in [members] of member {me}"
         )
     _check_cluster(hello, me, cluster)
+    _check_directory(hello, directory_of)
     return hello
 
 
@@ -125,6 +133,16 @@ def _check_cluster(hello: Hello, me: MemberId, cluster: int) -> None:
         raise Refusal(
             f"member {hello.sender} is of cluster {hello.cluster:016x} and member {me} of cluster {cluster:016x}: "
             "one of them has the data directory or the [members] of another cluster"
+        )
+
+
+def _check_directory(hello: Hello, directory_of: DirectoryOf) -> None:
+    known = directory_of(hello.sender)
+    if known and hello.directory != known:
+        raise Refusal(
+            f"member {hello.sender} comes with another data directory than the one it had: what it acknowledged is in "
+            f"that one (id {known:x}, not {hello.directory:x}), and the cluster could lose data by listening to one that "
+            "forgot; start it on its own directory or on a copy of it (a member cannot be replaced yet)"
         )
 
 

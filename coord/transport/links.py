@@ -13,7 +13,7 @@ from typing import NoReturn
 import trio
 
 from coord.raft.types import MemberId
-from coord.transport.handshake import Hello, Refusal, Steps, accepting, dialling, encode_refusal
+from coord.transport.handshake import DirectoryOf, Hello, Refusal, Steps, accepting, dialling, encode_refusal
 
 log = logging.getLogger("coord.transport")
 
@@ -57,13 +57,17 @@ class Links:
         self,
         me: MemberId,
         incarnation: int,
+        directory: int,
         addresses: Mapping[MemberId, tuple[str, int]],
         cluster_id: Callable[[], int],
+        directory_of: DirectoryOf,
         adopt: Adopt,
     ) -> None:
         """`addresses`: of all members, this one among them or not. `cluster_id`: 0 as long as it is not known."""
         self._me = me
         self._incarnation = incarnation
+        self._directory = directory
+        self._directory_of = directory_of
         self._addresses = {member: address for member, address in addresses.items() if member != me}
         self._cluster_id = cluster_id
         self._adopt = adopt
@@ -123,7 +127,7 @@ class Links:
         """What the dialler said, answered with our hello; None if it was answered with a refusal."""
         cluster = self._cluster_id()
         try:
-            hello = await _follow(accepting(self._me, self._addresses.keys(), cluster), stream)
+            hello = await _follow(accepting(self._me, self._addresses.keys(), cluster, self._directory_of), stream)
         except Refusal as refusal:
             self._warn(f"refused {host}: {refusal}")
             with trio.move_on_after(REFUSAL_SECONDS):
@@ -174,7 +178,7 @@ class Links:
             cluster = self._cluster_id()
             with trio.fail_after(HANDSHAKE_SECONDS):
                 await stream.send_all(self._hello_to(peer, cluster))
-                hello = await _follow(dialling(self._me, peer, cluster), stream)
+                hello = await _follow(dialling(self._me, peer, cluster, self._directory_of), stream)
             since = trio.current_time()
             await self._hand_over(stream, hello)
             return trio.current_time() - since
@@ -182,7 +186,7 @@ class Links:
     # -- both
 
     def _hello_to(self, member: MemberId, cluster: int) -> bytes:
-        return Hello(cluster, self._me, member, self._incarnation).encode()
+        return Hello(cluster, self._me, member, self._incarnation, self._directory).encode()
 
     async def _hand_over(self, stream: trio.SocketStream, hello: Hello) -> None:
         """Returns when the link is lost."""

@@ -30,7 +30,7 @@ A body by its kind; `text` and `bytes` are a u32 length and that many bytes, tex
     ATTACH_SESSION    session i64 · timeout_ms i64 · address text
     KEEP_ALIVE        (session i64 · epoch i64) …
     INIT_CLUSTER      id u64 · secret bytes
-    ANNOUNCE          member u32 · client address text · peer address text
+    ANNOUNCE          member u32 · directory u64 · client address text · peer address text
 
 An acl is (perms i32 · scheme text · id text) …; no bytes at all stand for world:anyone:31, which nearly every
 znode has, so an empty list is one byte, NO_ENTRIES.
@@ -87,7 +87,7 @@ _EXTRAS: Final = struct.Struct("<qI")
 _NUMBER: Final = struct.Struct("<q")
 _TWO_NUMBERS: Final = struct.Struct("<qq")
 _CLUSTER_ID: Final = struct.Struct("<Q")
-_MEMBER: Final = struct.Struct("<I")
+_MEMBER: Final = struct.Struct("<IQ")
 _PERMS: Final = struct.Struct("<i")
 _LENGTH: Final = struct.Struct("<I")
 
@@ -224,9 +224,9 @@ def init_cluster(cluster_id: int, secret: bytes) -> bytes:
     return _command(Kind.INIT_CLUSTER, 0, 0, _CLUSTER_ID.pack(cluster_id), _bytes(secret))
 
 
-def announce(member: int, client_address: str, peer_address: str = "") -> bytes:
-    """Where clients, and the other members, reach a member: `host:port` each."""
-    return _command(Kind.ANNOUNCE, 0, 0, _MEMBER.pack(member), _text(client_address), _text(peer_address))
+def announce(member: int, client_address: str, peer_address: str = "", directory: int = 0) -> bytes:
+    """Where clients, and the other members, reach a member: `host:port` each. `directory`: the id of its data."""
+    return _command(Kind.ANNOUNCE, 0, 0, _MEMBER.pack(member, directory), _text(client_address), _text(peer_address))
 
 
 def _command(kind: Kind, session: int, epoch: int, *parts: bytes) -> bytes:
@@ -338,10 +338,11 @@ def decode_cluster(data: bytes, offset: int) -> tuple[int, bytes]:
     return _CLUSTER_ID.unpack_from(data, offset)[0], decode_bytes(data, offset + _CLUSTER_ID.size)[0]
 
 
-def decode_announcement(data: bytes, offset: int) -> tuple[int, str, str]:
-    """Member, its client address, its peer address."""
+def decode_announcement(data: bytes, offset: int) -> tuple[int, int, str, str]:
+    """Member, the id of its data directory, its client address, its peer address."""
+    member, directory = _MEMBER.unpack_from(data, offset)
     client_address, end = decode_text(data, offset + _MEMBER.size)
-    return _MEMBER.unpack_from(data, offset)[0], client_address, decode_text(data, end)[0]
+    return member, directory, client_address, decode_text(data, end)[0]
 
 
 @lru_cache(maxsize=1024)  # a tree has few distinct ACLs, each of them in thousands of creates

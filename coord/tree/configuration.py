@@ -15,6 +15,8 @@ class Addresses(NamedTuple):
 
     client: str
     peer: str = ""
+    directory: int = 0
+    """The id of its data directory, by which the others know it again; 0 if it did not say."""
 
 
 def configuration_text(members: Mapping[MemberId, Addresses], zxid: int) -> bytes:

@@ -396,8 +396,8 @@ class Machine:
         return None
 
     def _announce(self, data: bytes, offset: int, end: int, zxid: int) -> Outcome:
-        member, client_address, peer_address = decode_announcement(data, offset)
-        addresses = Addresses(client_address, peer_address)
+        member, directory, client_address, peer_address = decode_announcement(data, offset)
+        addresses = Addresses(client_address, peer_address, directory)
         if self.members.get(MemberId(member)) == addresses:
             return None  # as at every start of a server; whoever watches the configuration need not hear of it
         self.members[MemberId(member)] = addresses

@@ -1,6 +1,7 @@
 """Real processes that are killed, stopped, frozen and started on strange directories."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -131,6 +132,21 @@ async def test_a_data_directory_is_for_one_process_one_member_and_one_cluster(tm
         assert identity["cluster"] != 0
 
 
+async def test_a_member_whose_directory_is_gone_is_kept_out(tmp_path: Path) -> None:
+    """It has acknowledged and voted, and forgot: as a voter it could help to elect who lacks what was acknowledged."""
+    async with running(tmp_path) as cluster:
+        leader = await leader_of(cluster)
+        victim = next(member for member in cluster.members if member != leader)
+        await cluster.kill(victim)
+        shutil.rmtree(tmp_path / f"member-{victim}")
+        await cluster.start_soon(victim)
+        await until(lambda: "comes with another data directory" in cluster.log(victim).read_text())
+        assert "follows member" not in cluster.log(victim).read_text().split("serves clients")[-1]
+        others = ",".join(cluster.address(member) for member in cluster.members if member != victim)
+        async with connect(others) as client:
+            await client.create("/goes-on")
+
+
 async def test_damage_is_named_and_stops_the_server(tmp_path: Path) -> None:
     async with running(tmp_path, size=1) as cluster:
         async with connect(cluster.servers) as client:
@@ -143,7 +159,7 @@ async def test_damage_is_named_and_stops_the_server(tmp_path: Path) -> None:
         segment.write_bytes(damaged)
         text = refusal("--data", str(tmp_path / "member-1"))
         assert "0000000001.wal, offset" in text
-        assert "let the member join again with an empty one" in text
+        assert "from a copy taken while the server was stopped" in text
 
 
 async def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:

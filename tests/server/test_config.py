@@ -45,7 +45,7 @@ def test_every_key_of_a_file(tmp_path: Path) -> None:
     assert settings.voters == (1, 2)
     assert (settings.timing.heartbeat, settings.timing.election, settings.timing.tick) == (0.1, 1.0, 0.1)
     assert settings.limits.max_connections == 10
-    replica = settings.replica_config(incarnation=3)
+    replica = settings.replica_config(incarnation=3, directory_id=77)
     assert replica.client_address == "db2.example:2181"
     assert replica.peer_address == "db2.example:2281"
     assert (replica.raft.incarnation, replica.raft.heartbeat_interval) == (3, 0.1)

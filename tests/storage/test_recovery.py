@@ -86,7 +86,7 @@ def test_damage_is_named_by_file_offset_index_and_remedy() -> None:
 
     assert caught.value.index == 8
     assert caught.value.offset == starts[4] + 40 + 48 + 1
-    for part in ("/simulated/0000000001.wal", f"offset {caught.value.offset}", "index 8", "join again"):
+    for part in ("/simulated/0000000001.wal", f"offset {caught.value.offset}", "index 8", "from a copy"):
         assert part in str(caught.value)
 
 

@@ -21,8 +21,13 @@ ONE, TWO, THREE, NINE = MemberId(1), MemberId(2), MemberId(3), MemberId(9)
 ALL = (ONE, TWO, THREE)
 
 
-def hello(sender: MemberId, receiver: MemberId, cluster: int = 0, incarnation: int = 1) -> Hello:
-    return Hello(cluster, sender, receiver, incarnation)
+def nobody(member: MemberId) -> int:
+    """The log knows no directory yet."""
+    return 0
+
+
+def hello(sender: MemberId, receiver: MemberId, cluster: int = 0, incarnation: int = 1, directory: int = 5) -> Hello:
+    return Hello(cluster, sender, receiver, incarnation, directory)
 
 
 def follow(steps: Steps, stream: bytes) -> tuple[Hello, bytes]:
@@ -40,22 +45,35 @@ def follow(steps: Steps, stream: bytes) -> tuple[Hello, bytes]:
 def test_members_of_one_cluster_are_linked() -> None:
     asked, answered = hello(ONE, TWO, cluster=7), hello(TWO, ONE, cluster=7, incarnation=4)
 
-    assert follow(accepting(TWO, ALL, 7), asked.encode()) == (asked, b"")
-    assert follow(dialling(ONE, TWO, 7), answered.encode()) == (answered, b"")
+    assert follow(accepting(TWO, ALL, 7, nobody), asked.encode()) == (asked, b"")
+    assert follow(dialling(ONE, TWO, 7, nobody), answered.encode()) == (answered, b"")
 
 
 def test_handshake_takes_nothing_of_what_follows() -> None:
     """The first frame may come in the same packet."""
     stream = hello(ONE, TWO).encode() + b"a frame"
 
-    assert follow(accepting(TWO, ALL, 0), stream)[1] == b"a frame"
+    assert follow(accepting(TWO, ALL, 0, nobody), stream)[1] == b"a frame"
+
+
+def test_member_with_its_own_directory_is_linked() -> None:
+    follow(accepting(TWO, ALL, 7, {ONE: 5}.__getitem__), hello(ONE, TWO).encode())
+    follow(dialling(ONE, TWO, 7, {TWO: 5}.__getitem__), hello(TWO, ONE).encode())
+
+
+def test_member_that_lost_its_directory_is_refused_by_both_sides() -> None:
+    """It would vote, and acknowledge, as one that had promised nothing yet."""
+    with pytest.raises(Refusal, match="member 1 comes with another data directory than the one it had"):
+        follow(accepting(TWO, ALL, 7, {ONE: 6}.__getitem__), hello(ONE, TWO, cluster=0).encode())
+    with pytest.raises(Refusal, match="start it on its own directory or on a copy of it"):
+        follow(dialling(ONE, TWO, 7, {TWO: 6}.__getitem__), hello(TWO, ONE, cluster=0).encode())
 
 
 @pytest.mark.parametrize(("theirs", "ours"), [(0, 0), (0, 7), (7, 0)])
 def test_member_that_does_not_know_its_cluster_yet_is_linked(theirs: int, ours: int) -> None:
     """A new cluster learns its id from its own log, and a new member from the log of the others."""
-    follow(accepting(TWO, ALL, ours), hello(ONE, TWO, theirs).encode())
-    follow(dialling(ONE, TWO, ours), hello(TWO, ONE, theirs).encode())
+    follow(accepting(TWO, ALL, ours, nobody), hello(ONE, TWO, theirs).encode())
+    follow(dialling(ONE, TWO, ours, nobody), hello(TWO, ONE, theirs).encode())
 
 
 @pytest.mark.parametrize(
@@ -76,7 +94,7 @@ def test_member_that_does_not_know_its_cluster_yet_is_linked(theirs: int, ours: 
 def test_acceptor_refuses(stream: bytes, text: str) -> None:
     """Each with what is wrong and what to do about it."""
     with pytest.raises(Refusal, match=text):
-        follow(accepting(TWO, ALL, 8), stream)
+        follow(accepting(TWO, ALL, 8, nobody), stream)
 
 
 @pytest.mark.parametrize(
@@ -100,14 +118,14 @@ def test_acceptor_refuses(stream: bytes, text: str) -> None:
 def test_dialler_refuses(stream: bytes, text: str) -> None:
     """It checks the answer as it was checked itself, and takes a refusal's text over as it is."""
     with pytest.raises(Refusal, match=text):
-        follow(dialling(ONE, TWO, 8), stream)
+        follow(dialling(ONE, TWO, 8, nobody), stream)
 
 
 @given(st.text(), st.binary(max_size=20))
 def test_refusals_are_short_and_safe_to_log(text: str, after: bytes) -> None:
     """A stranger cannot fill the log, nor forge lines in it."""
     with pytest.raises(Refusal) as caught:
-        follow(dialling(ONE, TWO, 0), encode_refusal(Refusal(text * 99)) + after)
+        follow(dialling(ONE, TWO, 0, nobody), encode_refusal(Refusal(text * 99)) + after)
 
     assert len(str(caught.value)) <= MAX_TEXT_BYTES
     assert str(caught.value).isprintable()
@@ -116,13 +134,13 @@ def test_refusals_are_short_and_safe_to_log(text: str, after: bytes) -> None:
 @given(st.binary(max_size=80))
 def test_noise_is_refused_or_never_enough(noise: bytes) -> None:
     """Whatever comes, no other exception."""
-    for steps in (accepting(TWO, ALL, 0), dialling(ONE, TWO, 0)):
+    for steps in (accepting(TWO, ALL, 0, nobody), dialling(ONE, TWO, 0, nobody)):
         with pytest.raises((Refusal, EOFError)):
             follow(steps, noise)
 
 
-@given(st.binary(min_size=24, max_size=24))
+@given(st.binary(min_size=32, max_size=32))
 def test_any_body_of_a_hello_is_read_as_numbers(body: bytes) -> None:
     """After a good head nothing is malformed: it is somebody, wanted or not."""
     with pytest.raises(Refusal):
-        follow(accepting(MemberId(0), ALL, 0), struct.pack(">4sH", b"CRDP", 1) + body)
+        follow(accepting(MemberId(0), ALL, 0, nobody), struct.pack(">4sH", b"CRDP", 1) + body)

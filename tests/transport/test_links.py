@@ -20,7 +20,7 @@ from coord_protocol.frames import FrameSplitter
 
 ONE, TWO, THREE = MemberId(1), MemberId(2), MemberId(3)
 HOST = "127.0.0.1"
-HELLO_BYTES = 30
+HELLO_BYTES = 38
 PATIENCE = 20.0  # seconds; only a test that fails waits so long
 TALK: list[PeerMessage] = [NewerTerm(Term(3)), Forward(b"a block")]
 
@@ -113,7 +113,8 @@ class Member:
             return await self._adopted.receive()
 
     async def run(self, addresses: dict[MemberId, tuple[str, int]]) -> None:
-        await Links(self.id, 5, addresses, lambda: self.cluster, self.adopt).run(self.listener)
+        links = Links(self.id, 5, 1, addresses, lambda: self.cluster, lambda member: 0, self.adopt)
+        await links.run(self.listener)
 
 
 @asynccontextmanager
@@ -241,7 +242,7 @@ async def test_connection_that_says_nothing_is_closed_and_holds_up_nobody(
     async with member(TWO) as two, running(two):
         silent = await trio.open_tcp_stream(*two.address)
         async with silent:
-            await silent.send_all(Hello(0, ONE, TWO, 1).encode()[:-1])
+            await silent.send_all(Hello(0, ONE, TWO, 1, 0).encode()[:-1])
 
             assert await rest_of(silent) == b""
 
@@ -265,7 +266,7 @@ async def test_oldest_silent_connection_makes_room_for_a_member(monkeypatch: pyt
 async def test_nothing_behind_a_hello_is_lost_to_the_acceptor() -> None:
     """Hello and first frame may come in one packet."""
     async with member(TWO) as two, running(two, one=(HOST, 1)), await trio.open_tcp_stream(*two.address) as dialler:
-        await dialler.send_all(Hello(0, ONE, TWO, 1).encode() + encode_frame(TALK))
+        await dialler.send_all(Hello(0, ONE, TWO, 1, 0).encode() + encode_frame(TALK))
 
         assert await (await two.next_link()).receive() == TALK
 
@@ -276,7 +277,7 @@ async def test_nothing_behind_a_hello_is_lost_to_the_dialler() -> None:
         acceptor = await listener.accept()
         async with acceptor:
             await acceptor.receive_some(HELLO_BYTES)
-            await acceptor.send_all(Hello(0, TWO, ONE, 1).encode() + encode_frame(TALK))
+            await acceptor.send_all(Hello(0, TWO, ONE, 1, 0).encode() + encode_frame(TALK))
 
             assert await (await one.next_link()).receive() == TALK
 
@@ -296,7 +297,7 @@ async def test_dialler_tries_again_after_a_broken_handshake(journal: Journal) ->
 
         async with await listener.accept() as acceptor:
             await acceptor.receive_some(HELLO_BYTES)
-            await acceptor.send_all(Hello(0, TWO, ONE, 1).encode())
+            await acceptor.send_all(Hello(0, TWO, ONE, 1, 0).encode())
             assert (await one.next_link()).member == TWO
 
 

@@ -95,8 +95,8 @@ HEAD_OF_SESSION_3_EPOCH_5 = "0300000000000000 0500000000000000"
             f"23 2a000000 {bytes(24).hex()} ffffffffffffffff 01000000 73",
         ),
         (
-            commands.announce(2, "c", "p"),
-            f"24 2b000000 {bytes(24).hex()} 02000000 01000000 63 01000000 70",
+            commands.announce(2, "c", "p", 7),
+            f"24 33000000 {bytes(24).hex()} 02000000 0700000000000000 01000000 63 01000000 70",
         ),
         (
             commands.block(1, 2, 3, [b"ab", b"c"]),
