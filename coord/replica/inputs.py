@@ -83,7 +83,15 @@ class ClusterKnown(msgspec.Struct, frozen=True, gc=False):
     cluster_id: int
 
 
-Event = Happened | ClusterKnown
+class FrameTooLong(msgspec.Struct, frozen=True, gc=False):
+    """Something that happened: a client was disconnected because of the length of a request."""
+
+    address: str
+    length: int
+    limit: int
+
+
+Event = Happened | ClusterKnown | FrameTooLong
 """For whoever keeps the server's own log and its data directory; the loop does not depend on it."""
 
 

@@ -92,7 +92,7 @@ class Replica:
         self.syncs = Syncs()
         self.clients = Clients(config, self.machine, self.watches, self.outbox, self.syncs)
         reads = Reads(self.machine, self.watches, lambda: json.dumps(status_of(self)))
-        self.requests = Requests(config, self.machine, self.outbox, self.syncs, self.clients, reads.handlers)
+        self.requests = Requests(config, self.machine, self.outbox, self.syncs, self.clients, reads.handlers, on_event)
         self._origin = Origin(self.member, incarnation)
         self._entropy = entropy
         self._on_event = on_event

@@ -20,6 +20,7 @@ from coord.replica import answers
 from coord.replica.clients import Clients
 from coord.replica.config import ReplicaConfig
 from coord.replica.connection import BODY, Connection, Local, Phase, Slot
+from coord.replica.inputs import Event, FrameTooLong
 from coord.replica.leases import LeaseWrites
 from coord.replica.outbox import Outbox
 from coord.replica.syncs import Syncs
@@ -63,6 +64,7 @@ class Requests:
         syncs: Syncs,
         clients: Clients,
         local: Mapping[int, Local],
+        on_event: Callable[[Event], None],
     ) -> None:
         self._max_frame = config.max_frame_bytes
         self._super_digest = config.super_digest
@@ -71,6 +73,7 @@ class Requests:
         self._syncs = syncs
         self._clients = clients
         self._local = local
+        self._on_event = on_event
         self._writes: Mapping[int, Write] = {**WRITES, **LeaseWrites(machine).table}
         self._special: Mapping[int, Callable[[Connection, int, bytes], None]] = {
             OpCode.PING: self._ping,
@@ -93,6 +96,7 @@ class Requests:
         while offset + 4 <= size and connection.phase is not Phase.ATTACHING:
             (length,) = unpack_length(data, offset)
             if not 0 <= length <= max_frame:
+                self._on_event(FrameTooLong(connection.address, length, max_frame))
                 self._clients.close(connection)
                 return
             end = offset + 4 + length

@@ -47,6 +47,8 @@ MAX_TURN_BYTES = 1024 * 1024
 LINGER = 0.003
 SHARE = 0.005
 
+COMPLAINT_PAUSE = 1.0  # seconds between two lines about clients that hit a limit
+
 _READ = selectors.EVENT_READ
 _WRITE = selectors.EVENT_WRITE
 
@@ -69,6 +71,7 @@ class Hub:
         self._next_id = 0
         self._busy_until = 0.0
         self._shared_at = 0.0
+        self._complaint_at = -COMPLAINT_PAUSE
         self.refused_connections = 0
         self.dropped_connections = 0
         """Of those taken in, closed because they left too much unread, or broke while we sent."""
@@ -128,9 +131,12 @@ class Hub:
     def accept(self, sock: socket.socket, address: str) -> None:
         """Take a client's connection in, unless a limit says no; then it is closed at once."""
         count = self._per_address.get(address, 0)
-        if len(self._clients) >= self._limits.max_connections or count >= self._limits.max_connections_per_address:
-            self.refused_connections += 1
-            sock.close()
+        limits = self._limits
+        if len(self._clients) >= limits.max_connections:
+            self._refuse(sock, address, f"limits.max_connections = {limits.max_connections}")
+            return
+        if count >= limits.max_connections_per_address:
+            self._refuse(sock, address, f"limits.max_connections_per_address = {limits.max_connections_per_address}")
             return
         self._next_id += 1
         client = ClientSocket(sock, ConnectionId(self._next_id), address, self, self._limits.max_output_bytes)
@@ -208,6 +214,12 @@ class Hub:
 
     def lose(self, client: ClientSocket) -> None:
         self.dropped_connections += 1
+        if client.output.size > self._limits.max_output_bytes:
+            self._complain(
+                "disconnected the client at %s: it left more unread than limits.max_output_bytes = %d",
+                client.address,
+                self._limits.max_output_bytes,
+            )
         if client.is_known:
             self._posted.append(Closed(client.id))
         self.drop(client)
@@ -222,6 +234,18 @@ class Hub:
         self.post(PeerLost(peer.member))
 
     # -- inside
+
+    def _refuse(self, sock: socket.socket, address: str, limit: str) -> None:
+        self.refused_connections += 1
+        sock.close()
+        self._complain("refused a client from %s: %s is reached (%d so far)", address, limit, self.refused_connections)
+
+    def _complain(self, text: str, *details: object) -> None:
+        """Log it, but not so often that a runaway client fills the disk."""
+        now = monotonic()
+        if now >= self._complaint_at + COMPLAINT_PAUSE:
+            self._complaint_at = now
+            log.warning(text, *details)
 
     def _close_when_sent(self, client: ClientSocket) -> None:
         client.closing = True

@@ -29,7 +29,7 @@ from coord.raft.ready import (
     Voted,
 )
 from coord.raft.types import MemberId
-from coord.replica.inputs import ClusterKnown, Event, HandOver
+from coord.replica.inputs import ClusterKnown, Event, FrameTooLong, HandOver
 from coord.replica.replica import Replica
 from coord.server.config import Address, Settings
 from coord.server.driver import drive
@@ -184,6 +184,13 @@ class _Server:
             case ClusterKnown(cluster_id):
                 self._disk.adopt_cluster(cluster_id)
                 log.info("this is cluster %016x", cluster_id)
+            case FrameTooLong(address, length, limit):
+                log.warning(
+                    "disconnected the client at %s: a request of %d bytes, and limits.max_frame_bytes is %d",
+                    address,
+                    length,
+                    limit,
+                )
             case BecameLeader(term):
                 log.info("leads term %d", term)
             case BecameFollower(term, None):

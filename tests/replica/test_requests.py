@@ -2,7 +2,7 @@
 
 import pytest
 
-from coord.replica.inputs import Persisted, Received
+from coord.replica.inputs import FrameTooLong, Persisted, Received
 from coord.tree.acl import OPEN
 from coord_protocol.errors import Code
 from coord_protocol.extensions import (
@@ -136,6 +136,14 @@ def test_a_bad_frame_ends_the_connection(length: bytes) -> None:
     client.send(length)
     world.settle()
     assert client.is_closed
+
+
+def test_a_request_that_is_too_long_is_told_of() -> None:
+    """Whoever runs the server finds the limit's name in its log."""
+    world = World()
+    connected(world).send(b"\0\x10\0\0")
+    world.settle()
+    assert FrameTooLong("10.1.2.3", 1 << 20, (1 << 20) - 1) in world.events
 
 
 @SIZES

@@ -11,6 +11,7 @@ from coord.replica.config import ReplicaConfig
 from coord.replica.inputs import (
     Closed,
     ConnectionId,
+    Event,
     FromPeer,
     Input,
     Opened,
@@ -91,6 +92,7 @@ class World:
         self.now = 100.0
         self.connections = count(1)
         self.clients: dict[tuple[MemberId, ConnectionId], Client] = {}
+        self.events: list[Event] = []
         self.cut_off: set[MemberId] = set()
         self.replicas: dict[MemberId, Replica] = {}
         self._inbox: dict[MemberId, list[Input]] = defaultdict(list)
@@ -100,7 +102,10 @@ class World:
             config = ReplicaConfig(
                 raft, client_address=f"host{member}:2181", max_outstanding_bytes=max_outstanding_bytes
             )
-            self.replicas[member] = Replica(config, Stored.nothing(), 1, self.now, partial(float, member / 10), bytes)
+            jitter = partial(float, member / 10)
+            self.replicas[member] = Replica(
+                config, Stored.nothing(), 1, self.now, jitter, bytes, on_event=self.events.append
+            )
         self.run_until_led()
 
     def client(self, member: int = 1) -> Client:

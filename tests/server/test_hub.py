@@ -115,12 +115,13 @@ async def test_a_word_is_answered_without_the_replica() -> None:
             assert is_closed(sock)
 
 
-async def test_connections_beyond_a_limit_are_refused_and_counted() -> None:
+async def test_connections_beyond_a_limit_are_refused_named_and_counted(caplog: pytest.LogCaptureFixture) -> None:
     async with stage(max_connections=2) as one:
         with one.client() as first, one.client() as second, one.client() as third:
             await one.gather()
             assert is_closed(third)
             assert one.hub.refused_connections == 1
+            assert "refused a client from 127.0.0.1: limits.max_connections = 2 is reached" in caplog.text
             for sock in (first, second):
                 sock.sendall(LENGTH_OF_A_FRAME)
             assert len(await one.gather()) == 4
@@ -137,7 +138,7 @@ async def test_one_address_cannot_take_all_connections() -> None:
             assert is_closed(second)
 
 
-async def test_who_does_not_read_is_disconnected_and_others_are_not() -> None:
+async def test_who_does_not_read_is_disconnected_and_others_are_not(caplog: pytest.LogCaptureFixture) -> None:
     async with stage(max_output_bytes=100_000) as one:
         with one.client() as slow, one.client() as quick:
             slow.sendall(LENGTH_OF_A_FRAME)
@@ -148,6 +149,7 @@ async def test_who_does_not_read_is_disconnected_and_others_are_not() -> None:
                 one.hub.reply(Replies([(ConnectionId(1), bytes(50_000))], []))
             assert Closed(ConnectionId(1)) in await one.gather()
             assert one.hub.dropped_connections == 1
+            assert "left more unread than limits.max_output_bytes = 100000" in caplog.text
             one.hub.reply(Replies([(ConnectionId(2), b"ok")], []))
             assert quick.recv(10) == b"ok"
 
