@@ -1,0 +1,338 @@
+"""What must hold after every turn, whatever has happened so far. Names follow the paper and CONCEPTS.
+
+Everything is checked as it happens and incrementally: at most one leader per term; votes and acks never
+before the disk; one log on all members, for ever; what is committed lies on the disks of a majority; state
+digests equal at equal index; every ephemeral has a living owner; no lease ends while its holder believes in
+it.
+
+What is durable is a model kept from the completed writes. It is itself checked against the simulated disk
+whenever a server starts: real recovery of what is *safe* on its platter must find all of it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from math import inf
+
+from coord.raft import Persist
+from coord.raft.messages import AppendReply, ReadIndex, ReadIndexReply, RequestVote, VoteReply
+from coord.raft.types import HardState, Index, MemberId, Run, Term
+from coord.replica.inputs import PeerMessage, Replies
+from coord.replica.replica import Replica
+from coord.sim.clock import Timeline
+from coord.sim.disk import VirtualFiles
+from coord.sim.exclusivity import LeaseBook
+from coord.sim.leaseclock import LeaseClock
+from coord.sim.server import Server
+from coord.sim.verdict import Violation
+from coord.storage.store import Store
+from coord.tree.machine import Machine
+
+DIGEST_EVERY = 32
+"""Runs between two digests of the whole state, which cost far more than a run."""
+
+
+@dataclass(slots=True)
+class Durable:
+    """What one member's disk has confirmed."""
+
+    hard_state: HardState
+    runs: dict[Index, Run] = field(default_factory=dict)
+    """By first index, in order."""
+
+    doubtful_from: float = inf
+    """A truncation is under way: what starts here or later may be gone already."""
+
+    @property
+    def last_index(self) -> int:
+        return next(reversed(self.runs.values())).last if self.runs else 0
+
+    def holds(self, run: Run) -> bool:
+        found = self.runs.get(run.first)
+        return found is not None and found.term == run.term
+
+    def confirm(self, persist: Persist) -> None:
+        self.doubtful_from = inf
+        if persist.hard_state is not None:
+            self.hard_state = persist.hard_state
+        if persist.truncate_from is not None:
+            while self.runs and next(reversed(self.runs)) >= persist.truncate_from:
+                self.runs.popitem()
+        for run in persist.runs:
+            self.runs[run.first] = run
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far one process was when we last looked."""
+
+    term: int = 0
+    commit_index: int = 0
+    led: int = 0
+    """The term that it led then; 0 if it did not lead."""
+
+    applied_runs: int = 0
+    """How many runs of the committed log it has applied."""
+
+
+class Invariants:
+    def __init__(self, members: Sequence[MemberId], book: LeaseBook, timeline: Timeline, fastest: float) -> None:
+        self._majority = len(members) // 2 + 1
+        self._book = book
+        self._timeline = timeline
+        self._lease_clock = LeaseClock(fastest)
+        self.committed: list[Run] = []
+        """The one log, as far as anybody has applied it."""
+
+        self.leaders: dict[Term, MemberId] = {}
+        self.checked_digests = 0
+        self._durable = {member: Durable(HardState(Term(0), None)) for member in members}
+        self._votes: dict[tuple[MemberId, Term], MemberId] = {}
+        self._batches: dict[MemberId, int] = {}
+        self._progress: dict[MemberId, Progress] = {}
+        self._digests: dict[Index, bytes] = {}
+        self.living: dict[int, float] = {}
+        """Sessions and leases that live in the newest state that anybody has reached, with their length in seconds."""
+
+    @property
+    def frontier(self) -> int:
+        """The highest index that anybody has applied: nobody was told of anything beyond."""
+        return self.committed[-1].last if self.committed else 0
+
+    # -- starting
+
+    def on_start(self, server: Server, store: Store) -> None:
+        """Recovery lost nothing that was confirmed, and what it found is safe from the next crash, too."""
+        member, known, found = server.member, self._durable[server.member], store.stored
+        runs = {run.first: run for run in found.runs}
+        if any(runs.get(first) != run for first, run in known.runs.items() if first < known.doubtful_from):
+            raise Violation(
+                "recovery loses nothing durable",
+                f"member {member} had {known.last_index} on disk, recovered {found.runs[-1:]}",
+            )
+        if not (
+            found.hard_state.term > known.hard_state.term
+            or (
+                found.hard_state.term == known.hard_state.term
+                and known.hard_state.voted_for in (None, found.hard_state.voted_for)
+            )
+        ):
+            raise Violation(
+                "term and vote survive",
+                f"member {member} had {known.hard_state} on disk, recovered {found.hard_state}",
+            )
+        safe = Store.open(VirtualFiles(server.platter.copy_safe(), "/copy"), member).stored
+        if (safe.hard_state, safe.runs) != (found.hard_state, found.runs):
+            raise Violation(
+                "what recovery found is safe",
+                f"member {member} recovered {found.hard_state} and runs to {found.runs[-1:]};"
+                f" its disk holds only {safe.hard_state} and {safe.runs[-1:]}",
+            )
+        self._durable[member] = Durable(found.hard_state, runs)
+
+    def on_replica(self, server: Server, replica: Replica) -> None:
+        self._progress[server.member] = Progress()
+        machine = replica.machine
+        apply = machine.apply
+
+        def observed(run: Run, *rest: object) -> None:
+            self._on_apply(server.member, run)
+            apply(run, *rest)  # type: ignore[arg-type]
+            self._on_applied(server.member, machine)
+
+        machine.apply = observed  # type: ignore[method-assign,assignment]
+
+    def on_stop(self, server: Server) -> None:
+        self._progress.pop(server.member, None)
+
+    # -- promises
+
+    def on_write(self, server: Server, persists: Sequence[Persist]) -> None:
+        durable = self._durable[server.member]
+        for persist in persists:
+            if persist.truncate_from is not None:
+                durable.doubtful_from = min(durable.doubtful_from, persist.truncate_from)
+
+    def on_durable(self, server: Server, persists: Sequence[Persist]) -> None:
+        durable = self._durable[server.member]
+        for persist in persists:
+            durable.confirm(persist)
+
+    def on_messages(self, server: Server, messages: Sequence[tuple[MemberId, Sequence[PeerMessage]]]) -> None:
+        member = server.member
+        durable = self._durable[member]
+        for receiver, content in messages:
+            for message in content:
+                if isinstance(message, AppendReply):
+                    if message.match_index > durable.last_index:
+                        raise Violation(
+                            "no ack before the disk",
+                            f"member {member} acks {message.match_index}, its disk has {durable.last_index}",
+                        )
+                elif isinstance(message, VoteReply) and message.granted:
+                    self._on_vote(member, message.term, receiver, durable)
+                elif isinstance(message, RequestVote):
+                    self._on_vote(member, message.term, member, durable)
+                elif isinstance(message, ReadIndex):
+                    self._on_batch(member, message.batch)
+                elif isinstance(message, ReadIndexReply):
+                    _check_read_index(server, message)
+
+    def _on_batch(self, member: MemberId, batch: int) -> None:
+        """An answer that was late by a life of the process must not serve a read of the next."""
+        last = self._batches.get(member, 0)
+        if batch <= last:
+            raise Violation(
+                "no batch of reads has the number of an older one", f"member {member}: {batch} after {last}"
+            )
+        self._batches[member] = batch
+
+    def on_replies(self, server: Server, replies: Replies) -> None:
+        """Whom a server speaks to, takes its session for alive."""
+        assert server.process is not None, "it is just speaking"
+        connections = server.process.replica.clients.table
+        for connection, _ in replies.chunks:
+            speaker = connections.get(connection)
+            if speaker is not None and speaker.session:
+                self._book.told_at[speaker.session] = self._timeline.now
+
+    def _on_vote(self, member: MemberId, term: Term, candidate: MemberId, durable: Durable) -> None:
+        earlier = self._votes.setdefault((member, term), candidate)
+        if earlier != candidate:
+            raise Violation(
+                "one vote per member and term",
+                f"member {member} votes for {candidate} in term {term}, after {earlier}",
+            )
+        if durable.hard_state.term <= term and durable.hard_state != HardState(term, candidate):
+            raise Violation(
+                "no vote before the disk",
+                f"member {member} votes for {candidate} in term {term}, its disk holds {durable.hard_state}",
+            )
+
+    # -- the log and the state
+
+    def _on_apply(self, member: MemberId, run: Run) -> None:
+        progress = self._progress[member]
+        position = progress.applied_runs
+        progress.applied_runs += 1
+        if position < len(self.committed):
+            known = self.committed[position]
+            if known != run:
+                raise Violation(
+                    "state machine safety",
+                    f"member {member} applies {_short(run)} where {_short(known)} was applied before",
+                )
+            return
+        assert run.first == self.frontier + 1, "the machine itself refuses a gap"
+        self.committed.append(run)
+        holders = [other for other, durable in self._durable.items() if durable.holds(run)]
+        if len(holders) < self._majority:
+            raise Violation(
+                "committed means durable on a majority",
+                f"member {member} applies {_short(run)}, which lies on the disks of {holders} only",
+            )
+
+    def _on_applied(self, member: MemberId, machine: Machine) -> None:
+        position = self._progress[member].applied_runs
+        if position == len(self.committed):
+            self._on_new_state(machine)
+        if position % DIGEST_EVERY == 0:
+            self.check_digest(member, machine)
+
+    def _on_new_state(self, machine: Machine) -> None:
+        """The newest state there ever was."""
+        table = machine.leases.table
+        ended = [lease for lease in self.living if lease not in table]
+        if ended or len(table) != len(self.living):
+            for lease in sorted(ended):
+                self._book.on_end(lease, self.living[lease], self._timeline.now)
+            self.living = {lease.id: lease.ttl_ms / 1000 for lease in table.values()}
+        if ended:
+            check_owners(machine)
+
+    def check_digest(self, member: MemberId, machine: Machine) -> None:
+        digest = machine.digest()
+        known = self._digests.setdefault(Index(machine.applied_index), digest)
+        self.checked_digests += 1
+        if known != digest:
+            raise Violation(
+                "equal state at equal index",
+                f"member {member} at {machine.applied_index} has digest {digest.hex()}, not {known.hex()}",
+            )
+        check_owners(machine)
+
+    # -- after a turn
+
+    def on_turn(self, server: Server) -> None:
+        process = server.process
+        if process is None:
+            return
+        replica = process.replica
+        raft = replica.raft
+        progress = self._progress[server.member]
+        if raft.is_leader:
+            self._on_leader(server.member, raft.term)
+            self._lease_clock.on_turn(server, self._timeline.now)
+        if raft.term < progress.term or raft.commit_index < progress.commit_index:
+            raise Violation(
+                "term and commit index never fall",
+                f"member {server.member}: {raft.term}, {raft.commit_index} after {progress}",
+            )
+        applied = replica.machine.applied_index
+        if not applied <= raft.commit_index <= raft.last_index:
+            raise Violation(
+                "applied ≤ committed ≤ last",
+                f"member {server.member}: {applied}, {raft.commit_index}, {raft.last_index}",
+            )
+        if (
+            raft.is_leader
+            and progress.led == raft.term
+            and raft.commit_index > progress.commit_index
+            and raft.log.term_at(raft.commit_index) != raft.term
+        ):
+            raise Violation(
+                "a leader commits only its own term by counting",
+                f"member {server.member} leads term {raft.term} and commits {raft.commit_index},"
+                f" of term {raft.log.term_at(raft.commit_index)}",
+            )
+        progress.term, progress.commit_index = raft.term, raft.commit_index
+        progress.led = raft.term if raft.is_leader else 0
+
+    def _on_leader(self, member: MemberId, term: Term) -> None:
+        leader = self.leaders.get(term)
+        if leader == member:
+            return
+        if leader is not None:
+            raise Violation("election safety", f"members {leader} and {member} both lead term {term}")
+        self.leaders[term] = member
+        voters = [other for other in self._durable if self._votes.get((other, term)) == member]
+        if member not in voters and self._durable[member].hard_state == HardState(term, member):
+            voters.append(member)  # who is alone asks nobody
+        if len(voters) < self._majority:
+            raise Violation("a leader has a majority's votes", f"member {member} leads term {term}, {voters} voted")
+
+
+def _check_read_index(server: Server, message: ReadIndexReply) -> None:
+    """Thesis §6.4: a leader does not know what is committed before it has committed something itself."""
+    assert server.process is not None, "it is just speaking"
+    term = server.process.replica.raft.log.term_at(message.index)
+    if term != message.term:
+        raise Violation(
+            "a leader answers reads only from its own term on",
+            f"member {server.member} leads term {message.term}, answers with {message.index} of term {term}",
+        )
+
+
+def check_owners(machine: Machine) -> None:
+    """An ephemeral lives exactly as long as its owner."""
+    table = machine.leases.table
+    owned = {path: znode.owner for path, znode in machine.znodes.items() if znode.owner}
+    keys = {path: lease.id for lease in table.values() for path in lease.keys}
+    if owned != keys:
+        raise Violation(
+            "every ephemeral has a living owner",
+            f"owners by znode: {sorted(owned.items())}, by lease: {sorted(keys.items())}",
+        )
+
+
+def _short(run: Run) -> str:
+    return f"run {run.first}+{run.count} of term {run.term} ({len(run.data)} B)"

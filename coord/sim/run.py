@@ -1,0 +1,247 @@
+"""One seed from its start to the verdict.
+
+    faults    the cluster and its clients live through what the seed has drawn, under all invariants
+    healing   nothing goes wrong any more: a leader must appear, every client must get its answers and finish,
+              and what an auditor then reads must agree with what everybody was told
+    silence   the clients leave without a word: every session and lease must end by itself, nothing must be
+              left of what they owned, and all members must hold the same state
+
+What breaks a rule raises `Violation`; so does an assertion or any other exception of the code under test.
+"""
+
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from random import Random
+
+from coord.raft.types import MemberId
+from coord.sim.client import Client
+from coord.sim.clock import Timeline
+from coord.sim.cluster import Cluster
+from coord.sim.contenders import lease, lock
+from coord.sim.exclusivity import Exclusivity, LeaseBook
+from coord.sim.faults import Fault
+from coord.sim.invariants import Invariants
+from coord.sim.registers import register
+from coord.sim.session import Habits, Script, Surroundings
+from coord.sim.swarm import LEASE_DRIFT, Profile, draw
+from coord.sim.trace import Trace
+from coord.sim.verdict import Violation
+from coord.sim.workloads import audit, ephemeral, pair, probe, queue, watch
+from coord.sim.world import World
+
+WORKLOADS: dict[str, Callable[[Client, World], Script]] = {
+    "register": register,
+    "queue": queue,
+    "pair": pair,
+    "watch": watch,
+    "probe": probe,
+    "ephemeral": ephemeral,
+    "lock": lock,
+    "lease": lease,
+}
+
+DEFAULT_DURATION = 8.0
+"""Seconds of faults: time for about ten elections, and for sessions to run out."""
+
+LEADER_WITHIN = 20
+"""Election timeouts after healing. Two are the rule; but clocks may be slow by half, and votes may split."""
+
+FINISH_WITHIN = 30.0
+SETTLE_WITHIN = 10.0
+"""Seconds for clients to finish, and for members to agree at the end: far more than they need."""
+
+END_AFTER = 1.0
+"""A session or lease, and what it owned, is gone at most so much later than its length (RELIABILITY §2)."""
+
+END_ANYHOW_WITHIN = 30.0
+"""Where clocks run so differently that followers take a slow leader for dead, again and again, which stops the lease
+clock each time."""
+
+LOOK_EVERY = 0.1
+
+NEGLECT_AFTER = 10
+"""Election timeouts after the last disturbance in which clients may be let down."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a seed."""
+
+    seed: int
+    profile: Profile
+    faults: Sequence[Fault]
+    failure: str | None
+    """The rule that was broken, and how; None if all is well."""
+
+    digest: str
+    """Of the trace."""
+
+    simulated: float
+    """Seconds of virtual time."""
+
+    figures: dict[str, int]
+    """How much was done and checked."""
+
+    reached: dict[str, int]
+    """How often faults of each kind struck, and rare situations were reached."""
+
+
+@dataclass(slots=True)
+class Run:
+    profile: Profile
+    faults: Sequence[Fault]
+    chance: Random
+    trace: Trace
+    timeline: Timeline = field(default_factory=Timeline)
+    world: World = field(init=False)
+    invariants: Invariants = field(init=False)
+    cluster: Cluster = field(init=False)
+    clients: list[Client] = field(default_factory=list)
+    undecided: int = 0
+
+    def __post_init__(self) -> None:
+        profile = self.profile
+        members = [MemberId(number) for number in range(1, profile.members + 1)]
+        book = LeaseBook(profile.keeps_drift)
+        self.invariants = Invariants(members, book, self.timeline, profile.rates[1])
+        self.world = World(
+            self.chance,
+            Exclusivity(profile.keeps_drift),
+            book,
+            frontier=lambda: self.invariants.frontier,
+            think=profile.think,
+            keys=profile.keys,
+        )
+        self.cluster = Cluster(profile, self.timeline, self.chance, self.trace, self.invariants)
+
+    def play(self) -> None:
+        """All three phases; raises `Violation`."""
+        self.cluster.start(self.faults)
+        for number, workload in enumerate(self.profile.workloads, 1):
+            self._begin(number, WORKLOADS[workload])
+        self.timeline.run(self.profile.duration)
+        self._heal()
+        self._fall_silent()
+        self.undecided = len(list(self.world.history.judge()))
+
+    def _begin(self, number: int, workload: Callable[[Client, World], Script]) -> Client:
+        profile = self.profile
+        is_loyal = workload is probe or self.chance.random() < 0.2
+        home = MemberId(number % profile.members + 1) if is_loyal else None
+        habits = Habits(number, profile.members, self.chance.uniform(*profile.session_timeout), LEASE_DRIFT, home)
+        cluster = self.cluster
+        around = Surroundings(
+            self.timeline, self.chance, cluster.streams, self.trace, self.world.book, self._on_neglect
+        )
+        client = Client(habits, cluster.new_clock(), around)
+        client.run(workload(client, self.world))
+        self.clients.append(client)
+        return client
+
+    def _on_neglect(self, client: Client, what: str) -> None:
+        """Somebody who kept its session alive was let down: only faults excuse that."""
+        patience = NEGLECT_AFTER * self.profile.election_timeout + 2 * client.habits.timeout
+        if self.profile.is_gentle and self.timeline.now > self.cluster.disturbed_until + patience:
+            raise Violation("an undisturbed cluster keeps its clients", f"{client.who} {what}")
+
+    def _heal(self) -> None:
+        self.cluster.heal()
+        self._wait(
+            LEADER_WITHIN * self.profile.election_timeout,
+            lambda: self.cluster.leader() is not None,
+            lambda: "no leader",
+        )
+        for client in self.clients:
+            client.is_stopping = True
+        self._wait(
+            FINISH_WITHIN,
+            lambda: all(client.is_finished for client in self.clients),
+            lambda: f"not finished: {[client.state() for client in self.clients if not client.is_finished]}",
+        )
+        auditor = self._begin(self.profile.clients + 1, audit)
+        self._wait(FINISH_WITHIN, lambda: auditor.is_finished, lambda: f"the auditor: {auditor.state()}")
+
+    def _fall_silent(self) -> None:
+        # A member whose last slow write is still under way may hold commands of clients that are long gone.
+        self._wait(SETTLE_WITHIN, self._has_nothing_to_pass_on, self._unrest)
+        for client in self.clients:
+            client.vanish()
+        longest = max((server.longest_lease() for server in self.cluster.servers.values()), default=0.0)
+        patience = longest / self.profile.rates[0] + END_AFTER if self.profile.keeps_drift else END_ANYHOW_WITHIN
+        self._wait(patience, lambda: not self.invariants.living, self._unrest)
+        self._wait(SETTLE_WITHIN, self._is_at_rest, self._unrest)
+        for server in self.cluster.servers.values():
+            assert server.process is not None
+            self.invariants.check_digest(server.member, server.process.replica.machine)
+
+    def _has_nothing_to_pass_on(self) -> bool:
+        processes = [server.process for server in self.cluster.servers.values()]
+        return all(process is not None and not process.replica.outbox.slots for process in processes)
+
+    def _is_at_rest(self) -> bool:
+        processes = [server.process for server in self.cluster.servers.values()]
+        if None in processes:
+            return False
+        machines = [process.replica.machine for process in processes if process is not None]
+        return (
+            all(not machine.leases.table for machine in machines)
+            and len({machine.applied_index for machine in machines}) == 1
+        )
+
+    def _unrest(self) -> str:
+        states = []
+        for server in self.cluster.servers.values():
+            if server.process is None:
+                states.append(f"member {server.member} is down")
+            else:
+                machine = server.process.replica.machine
+                states.append(f"member {server.member} at {machine.applied_index}: {sorted(machine.leases.table)}")
+        return "no rest: " + ", ".join(states)
+
+    def _wait(self, seconds: float, is_done: Callable[[], bool], explain: Callable[[], str]) -> None:
+        until = self.timeline.now + seconds
+        while not is_done():
+            if self.timeline.now >= until:
+                raise Violation("liveness", f"{seconds:.1f} s after healing: {explain()}")
+            self.timeline.run(self.timeline.now + LOOK_EVERY)
+
+
+def run_seed(
+    seed: int,
+    duration: float = DEFAULT_DURATION,
+    write: Callable[[str], None] | None = None,
+    keep: Callable[[Sequence[Fault]], Sequence[Fault]] = list,
+) -> Outcome:
+    """Play a seed. `write` is given a line for everything that happens; `keep` may leave some faults out."""
+    chance = Random(seed)
+    profile, drawn = draw(seed, duration, chance)
+    faults = keep(drawn)
+    trace = Trace(write)
+    run = Run(profile, faults, chance, trace)
+    failure = None
+    try:
+        run.play()
+    except Violation as violation:
+        failure = str(violation)
+    except Exception as error:
+        failure = f"{type(error).__name__}: {error}\n{traceback.format_exc()}"
+    if failure is not None:
+        trace.tell(run.timeline.now, f"FAILED: {failure}")
+    return Outcome(seed, profile, faults, failure, trace.digest, run.timeline.now, _figures(run), run.trace.marks)
+
+
+def _figures(run: Run) -> dict[str, int]:
+    return {
+        "requests answered": sum(client.answered for client in run.clients),
+        "runs committed": len(run.invariants.committed),
+        "leaders": len(run.invariants.leaders),
+        "locks won": run.world.exclusivity.won,
+        "leases ended": len(run.world.book.ended),
+        "linearizable operations": sum(len(operations) for operations in run.world.history.operations.values()),
+        "keys undecided": run.undecided,
+        "digests compared": run.invariants.checked_digests,
+        "boots": sum(server.boots for server in run.cluster.servers.values()),
+        "faults": len(run.faults),
+        "events": run.trace.count,
+    }
