@@ -31,7 +31,6 @@ owns the right, not for single calls. `ProtocolError` is for nobody: it closes t
 belongs into a report.
 """
 
-
 from enum import IntEnum
 from typing import Final
 

@@ -141,8 +141,8 @@ def _check_directory(hello: Hello, directory_of: DirectoryOf) -> None:
     if known and hello.directory != known:
         raise Refusal(
             f"member {hello.sender} comes with another data directory than the one it had: what it acknowledged is in "
-            f"that one (id {known:x}, not {hello.directory:x}), and the cluster could lose data by listening to one that "
-            "forgot; start it on its own directory or on a copy of it (a member cannot be replaced yet)"
+            f"that one (id {known:x}, not {hello.directory:x}), and the cluster could lose data by listening to one "
+            "that forgot; start it on its own directory or on a copy of it (a member cannot be replaced yet)"
         )
 
 
