@@ -1,3 +1,5 @@
+"""Time that only the simulator moves, and the clocks of machines that run apart."""
+
 from random import Random
 
 import pytest
