@@ -20,9 +20,6 @@ from coord_protocol.extensions import EXTENSIONS_VERSION
 from coord_protocol.frames import PING_XID, frame
 from coord_protocol.requests import ConnectRequest, ConnectResponse
 
-# The bytes a client may send ahead of the answer to its handshake (auth, setWatches, first requests).
-MAX_EARLY_BYTES = 4 * 1024 * 1024
-
 
 class Clients:
     def __init__(self, config: ReplicaConfig, machine: Machine, watches: Watches, outbox: Outbox, syncs: Syncs) -> None:
@@ -39,6 +36,7 @@ class Clients:
         self._speaking: list[Connection] = []
         self._held: dict[ConnectionId, Connection] = {}
         self._closing: list[ConnectionId] = []
+        self._impatient: list[Connection] = []
         self._touched: list[Connection] = []
         self._flush_at = 0.0
         self._is_flush_urgent = False
@@ -155,7 +153,18 @@ class Clients:
         if former is not None:
             self.close(former)
         self.by_session[outcome.id] = connection
+        if connection.unread:
+            self._impatient.append(connection)
         self._answer_handshake(connection, outcome.ttl_ms, outcome.id, password_of(cluster.secret, outcome.id))
+
+    @property
+    def has_impatient(self) -> bool:
+        return bool(self._impatient)
+
+    def take_impatient(self) -> list[Connection]:
+        """Connections opened since the last call whose first requests came ahead of the answer to the handshake."""
+        impatient, self._impatient = self._impatient, []
+        return impatient
 
     def _refuse(self, connection: Connection) -> None:
         """The session is gone, or the password is not its own: the client starts a new one."""

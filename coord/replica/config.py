@@ -46,3 +46,9 @@ class ReplicaConfig:
 
     resend_after: float = 1.0
     """Commands that the leader has not answered for this long are sent again; duplicates are dropped at apply."""
+
+    @property
+    def max_clock_step(self) -> float:
+        """The most that the lease clock moves between two looks of the leader at its own: whoever looked less often
+        than every third heartbeat was not awake, and nobody's lease runs meanwhile."""
+        return 3 * self.raft.heartbeat_interval

@@ -4,7 +4,7 @@ An office opens when the leader has applied the no-op of its term: from then on 
 any leader before it ever committed, so it knows the lease clock to go on from and the last command of every member.
 It closes, with all it knows, when leadership ends.
 
-The lease clock (ARCHITECTURE §6) advances with the local monotonic clock but at most `MAX_STEP` between two looks at
+The lease clock (ARCHITECTURE §6) advances with the local monotonic clock but at most by `max_step` between two looks at
 it. A process that was stopped, or a leader that was cut off and is gone for good, hence never moves it by more than
 that: time in which nobody could keep a lease alive costs nobody a lease.
 """
@@ -14,12 +14,11 @@ from coord.replica.config import MAX_RUN_BYTES
 from coord.tree import commands
 from coord.tree.machine import Machine
 
-# Three heartbeats of the default configuration: a leader that is awake looks at the clock at least that often.
-MAX_STEP = 0.15
-
 
 class Office:
-    def __init__(self, machine: Machine, now: float) -> None:
+    def __init__(self, machine: Machine, now: float, max_step: float) -> None:
+        """`max_step`, in seconds: see `ReplicaConfig.max_clock_step`."""
+        self._max_step = max_step
         self._machine = machine
         self._clock = machine.clock_ms / 1000
         self._looked_at = now
@@ -29,7 +28,7 @@ class Office:
         """The newest stamp proposed: an expiry that it covers needs no entry of its own."""
 
     def advance_time(self, now: float) -> None:
-        self._clock += min(max(now - self._looked_at, 0.0), MAX_STEP)
+        self._clock += min(max(now - self._looked_at, 0.0), self._max_step)
         self._looked_at = now
 
     def next_deadline(self, now: float) -> float:

@@ -154,7 +154,7 @@ class Replica:
 
     def next_deadline(self) -> float:
         """When a turn has something to do even if nothing comes in; may be past."""
-        if self.outbox.is_fresh:  # added while the last turn was applied
+        if self.outbox.is_fresh or self.clients.has_impatient:  # since the last turn was applied
             return self.now
         deadline = min(self.raft.next_deadline(), self.clients.next_deadline(), self.syncs.next_deadline())
         if self._office is not None and self.raft.can_propose:
@@ -175,6 +175,8 @@ class Replica:
 
     def take_ready(self) -> Turn:
         self._look_who_leads()
+        for connection in self.clients.take_impatient():
+            self.requests.go_on(connection)
         self.clients.flush_touches()
         self.syncs.ask(self.raft, self.now)
         forwards = self._pass_on_commands()
@@ -247,7 +249,7 @@ class Replica:
 
     def _open_office(self) -> None:
         """Our term's no-op is applied: we know all that was ever committed, and may speak for the cluster."""
-        office = self._office = Office(self.machine, self.now)
+        office = self._office = Office(self.machine, self.now, self.config.max_clock_step)
         if self.machine.cluster is None:
             cluster_id = int.from_bytes(self._entropy(8), "big") >> 1 | 1
             command = commands.init_cluster(cluster_id, self._entropy(SECRET_BYTES))

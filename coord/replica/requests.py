@@ -34,6 +34,9 @@ from coord_protocol.requests import AuthPacket, OpCode, SyncRequest, SyncRespons
 _REQUEST_HEADER = Struct(">ii")
 _REQUEST_HEADER_BYTES = 8
 
+# What a client may send ahead of the answer to its handshake: auth, setWatches, its first requests.
+MAX_EARLY_FRAMES = 4
+
 _MARSHALLING_ERROR = int(Code.MARSHALLING_ERROR)
 _SESSION_MOVED = int(Code.SESSION_MOVED)
 _SESSION_EXPIRED = int(Code.SESSION_EXPIRED)
@@ -112,8 +115,12 @@ class Requests:
                 return
         if offset < size:
             connection.unread = data[offset:] if offset else data
-            if connection.phase is Phase.ATTACHING and size - offset > 4 * max_frame:
+            if connection.phase is Phase.ATTACHING and size - offset > MAX_EARLY_FRAMES * max_frame:
                 self._clients.close(connection)
+
+    def go_on(self, connection: Connection) -> None:
+        """Serve what came while its handshake was not answered."""
+        self.receive(connection, b"")
 
     def _serve(self, connection: Connection, frame: bytes) -> None:
         if len(frame) < _REQUEST_HEADER_BYTES:

@@ -29,7 +29,6 @@ from coord.replica.inputs import (
     Received,
     Replies,
 )
-from coord.replica.office import MAX_STEP
 from coord.replica.replica import Replica
 from coord.server.driver import drive
 from coord.sim.disk import VirtualFiles
@@ -119,7 +118,7 @@ class Process:
         if not self.is_frozen or self.is_over:
             return
         self.is_frozen = False
-        self.slept += max(0.0, self._timeline.now - self._frozen_at - MAX_STEP)
+        self.slept += max(0.0, self._timeline.now - self._frozen_at - self.replica.config.max_clock_step)
         self.reschedule()
 
     def deliver(self, item: Input) -> None:

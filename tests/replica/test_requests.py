@@ -25,6 +25,7 @@ from coord_protocol.extensions import (
 from coord_protocol.frames import REQUEST_HEADER, frame
 from coord_protocol.records import WatcherEvent
 from coord_protocol.requests import (
+    ConnectResponse,
     Create2Response,
     CreateRequest,
     CreateResponse,
@@ -94,6 +95,20 @@ def test_bytes_may_be_cut_anywhere() -> None:
         client.send(bytes([byte]))
         world.settle()
     assert [client.take()[0] for _ in range(2)] == [1, 2]
+
+
+@SIZES
+def test_what_comes_with_the_handshake_is_served_when_it_is_answered(size: int) -> None:
+    """§2: clients may send auth, setWatches and requests ahead of the answer; then nothing more need come."""
+    world = World(size)
+    client = world.client(size)
+    client.greet()
+    client.request(OpCode.CREATE, create("/a", b"one"), 1)
+    client.request(OpCode.SYNC, SyncRequest("/a"), 2)
+    client.request(OpCode.GET_DATA, GetDataRequest("/a", False), 3)
+    world.settle()
+    assert ConnectResponse.decode(client.frames.pop(0)).session_id
+    assert [client.take()[0] for _ in range(3)] == [1, 2, 3]
 
 
 @SIZES
@@ -205,6 +220,28 @@ def test_a_silent_session_ends_after_its_timeout_and_not_before(size: int) -> No
     assert silent.is_closed
 
 
+@pytest.mark.parametrize("heartbeat", [0.05, 1.0])
+def test_leases_end_on_time_whatever_the_heartbeat(heartbeat: float) -> None:
+    """An idle leader looks at its clock once per heartbeat; that must not slow the lease clock."""
+    world = World(heartbeat=heartbeat)
+    silent = connected(world)
+    world.pass_time(6.0, step=heartbeat)
+    assert not silent.is_closed
+    world.pass_time(2.0, step=heartbeat)
+    assert silent.is_closed
+
+
+def test_a_leader_that_was_not_awake_ends_no_lease() -> None:
+    """SIGSTOP, a machine that is moved: nobody could keep a lease alive meanwhile."""
+    world = World()
+    client = connected(world)
+    world.pass_time(3600.0, step=3600.0)
+    assert not client.is_closed
+    client.request(OpCode.PING, b"", -2)
+    world.pass_time(0.2)
+    assert client.take()[0] == -2
+
+
 @SIZES
 def test_a_ping_is_answered_within_a_tick_and_keeps_the_session(size: int) -> None:
     world = World(size)
@@ -243,7 +280,7 @@ def test_writes_survive_the_death_of_the_leader_they_were_sent_to() -> None:
     client.request(OpCode.CREATE, create("/a"), 1)
     world.pass_time(3.0)
     assert client.take()[::2] == (1, 0)
-    assert world.leader.member != leader or len([r for r in world.replicas.values() if r.raft.is_leader]) == 2
+    assert any(one.raft.is_leader for member, one in world.replicas.items() if member != leader)
 
 
 def test_congestion_is_told_and_passes() -> None:

@@ -88,7 +88,7 @@ class Client:
 class World:
     """`size` replicas, an instant network and instant disks."""
 
-    def __init__(self, size: int = 1, max_outstanding_bytes: int = 1 << 24) -> None:
+    def __init__(self, size: int = 1, max_outstanding_bytes: int = 1 << 24, heartbeat: float = 0.05) -> None:
         self.now = 100.0
         self.connections = count(1)
         self.clients: dict[tuple[MemberId, ConnectionId], Client] = {}
@@ -98,7 +98,13 @@ class World:
         self._inbox: dict[MemberId, list[Input]] = defaultdict(list)
         voters = tuple(MemberId(member) for member in range(1, size + 1))
         for member in voters:
-            raft = Config(member=member, voters=voters, incarnation=1)
+            raft = Config(
+                member=member,
+                voters=voters,
+                incarnation=1,
+                heartbeat_interval=heartbeat,
+                election_timeout=10 * heartbeat,
+            )
             config = ReplicaConfig(
                 raft, client_address=f"host{member}:2181", max_outstanding_bytes=max_outstanding_bytes
             )
@@ -129,11 +135,11 @@ class World:
                 return
         raise AssertionError("no leader within 4 s")
 
-    def pass_time(self, seconds: float) -> None:
-        """In steps of 10 ms, each settled."""
+    def pass_time(self, seconds: float, step: float = 0.01) -> None:
+        """In steps, each settled."""
         end = self.now + seconds
         while self.now < end:
-            self.now = min(end, self.now + 0.01)
+            self.now = min(end, self.now + step)
             for member in self.replicas:
                 self._turn(member)
             self.settle()
