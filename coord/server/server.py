@@ -9,6 +9,7 @@ import contextlib
 import gc
 import logging
 import random
+import resource
 import secrets
 import signal
 import socket
@@ -118,6 +119,7 @@ class _Server:
             settings.data,
         )
         _tune_collector()
+        _raise_limit_of_files()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(drive, self._replica, self._hub, self._disk, self._clock)
             nursery.start_soon(self._watch_disk)
@@ -185,7 +187,7 @@ class _Server:
                 self._disk.adopt_cluster(cluster_id)
                 log.info("this is cluster %016x", cluster_id)
             case FrameTooLong(address, length, limit):
-                log.warning(
+                self._hub.complain(
                     "disconnected the client at %s: a request of %d bytes, and limits.max_frame_bytes is %d",
                     address,
                     length,
@@ -219,6 +221,13 @@ def _listen(what: str, address: Address) -> socket.socket:
         raise CannotListen(what, address, error) from error
     listener.setblocking(False)
     return listener
+
+
+def _raise_limit_of_files() -> None:
+    """As far as we may by ourselves: the usual soft limit of 1,024 is far below what `limits.max_connections` allows."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):  # some systems forbid what they call their own limit
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _tune_collector() -> None:

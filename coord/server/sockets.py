@@ -25,16 +25,6 @@ MAX_PEER_FRAME_BYTES = 64 * 1024 * 1024
 MAX_PEER_OUTPUT_BYTES = 64 * 1024 * 1024
 
 
-class Source(Protocol):
-    """Something the selector watches."""
-
-    def on_readable(self, batch: list[Input]) -> int:
-        """Take what is there; the number of bytes it adds to this turn."""
-        ...
-
-    def on_writable(self) -> None: ...
-
-
 class Output:
     """Bytes on their way out: sent at once as far as the kernel takes them, the rest when it takes more."""
 

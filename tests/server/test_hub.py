@@ -1,9 +1,13 @@
 """The hub with real sockets: what comes in, what goes out, and the limits that keep one client from hurting others."""
 
+import contextlib
+import os
+import resource
 import socket
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
-from time import monotonic
+from time import monotonic, sleep
 
 import pytest
 import trio
@@ -23,6 +27,7 @@ from coord.replica.inputs import (
     Received,
     Replies,
 )
+from coord.server import hub
 from coord.server.config import Limits
 from coord.server.hub import Hub
 from coord.transport.codec import encode_frame
@@ -172,6 +177,70 @@ async def test_a_slow_reader_within_the_limit_gets_everything() -> None:
             assert is_closed(slow)
 
 
+async def test_a_connection_that_never_says_a_word_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or a few thousand of them would lock out everybody else. Nobody needs to do anything for it to happen."""
+    monkeypatch.setattr(hub, "PATIENCE", 0.2)
+    async with stage() as one:
+        with one.client() as silent, one.client() as talker:
+            await one.gather()
+            talker.sendall(LENGTH_OF_A_FRAME)
+            begin = monotonic()
+            seen = [type(item) for item in await one.gather(0.5)]
+            assert monotonic() - begin < 0.6
+            assert seen == [Opened, Received]
+            assert is_closed(silent)
+            assert one.hub.connections == 1
+
+
+async def test_who_is_to_be_closed_and_does_not_read_is_closed_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub, "PATIENCE", 0.2)
+    async with stage(max_output_bytes=64 << 20) as one:
+        with one.client() as slow:
+            slow.sendall(LENGTH_OF_A_FRAME)
+            await one.gather()
+            one.hub.reply(Replies([(ConnectionId(1), bytes(32 << 20))], [ConnectionId(1)]))
+            assert one.hub.connections == 1
+            await one.gather(0.5)
+            assert one.hub.connections == 0
+
+
+async def test_without_descriptors_clients_wait_and_the_hub_does_not_spin(caplog: pytest.LogCaptureFixture) -> None:
+    async with stage() as one:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        used = max(int(name) for name in os.listdir("/proc/self/fd"))
+        with socket.socket() as sock:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (max(used, sock.fileno()) + 1, hard))
+            try:
+                fillers = list(fill_descriptors())
+                sock.connect(one.address)
+                calls = await count_turns(one, 0.35)
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+                for filler in fillers:
+                    os.close(filler)
+            assert calls < 30
+            assert "cannot accept a client" in caplog.text
+            assert "ulimit -n" in caplog.text
+            sock.sendall(LENGTH_OF_A_FRAME)
+            assert len(await one.gather(0.3)) == 2
+
+
+def fill_descriptors() -> Iterator[int]:
+    """Open files until no more can be."""
+    with contextlib.suppress(OSError):
+        while True:
+            yield os.open(os.devnull, os.O_RDONLY)
+
+
+async def count_turns(one: Stage, seconds: float) -> int:
+    turns = 0
+    end = monotonic() + seconds
+    while monotonic() < end:
+        await one.hub.gather(end, True)
+        turns += 1
+    return turns
+
+
 async def test_back_pressure_leaves_clients_in_their_sockets_and_hears_the_rest() -> None:
     async with stage() as one:
         with one.client() as sock:
@@ -196,6 +265,24 @@ async def test_a_post_from_another_thread_ends_the_sleep() -> None:
                 batch += await one.hub.gather(begin + 10.0, True)
         assert batch == [Persisted(1)]
         assert monotonic() - begin < 5.0
+
+
+def post_later(to: Hub, item: Input) -> None:
+    sleep(0.1)
+    to.post(item)
+
+
+async def test_a_post_from_another_thread_ends_the_wait_of_a_busy_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It lingers outside of trio then; a disk that answers from its thread must not wait for that to end."""
+    monkeypatch.setattr(hub, "LINGER", 5.0)
+    async with stage() as one:
+        one.hub.post(Persisted(1))
+        assert await one.hub.gather(monotonic() + 5.0, True) == [Persisted(1)]
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(post_later, one.hub, Persisted(2))
+            begin = monotonic()
+            assert await one.hub.gather(begin + 5.0, True) == [Persisted(2)]
+        assert monotonic() - begin < 2.0
 
 
 async def test_links_carry_frames_both_ways_and_their_loss_is_told() -> None:
