@@ -224,7 +224,7 @@ def _listen(what: str, address: Address) -> socket.socket:
 
 
 def _raise_limit_of_files() -> None:
-    """As far as we may by ourselves: the usual soft limit of 1,024 is far below what `limits.max_connections` allows."""
+    """As far as we may: the usual soft limit of 1,024 is far below what `limits.max_connections` allows."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(ValueError, OSError):  # some systems forbid what they call their own limit
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -94,6 +94,8 @@ _LENGTH: Final = struct.Struct("<I")
 _HEAD_BYTES: Final = HEAD.size
 _pack_head: Final = HEAD.pack
 
+PERSISTENT: Final = 0
+CONTAINER: Final = 4
 EPHEMERAL: Final = 1  # bits of a create's mode, as ZooKeeper's flags have them
 SEQUENTIAL: Final = 2
 _LAST_MODE: Final = 6

@@ -9,6 +9,10 @@ from typing import NamedTuple
 
 from coord.raft.types import MemberId
 
+NO_ELECTION_PORT = "1"
+NO_PEER_PORT = "2"
+"""Nobody listens there. Not 0, which means "any" to some parsers."""
+
 
 class Addresses(NamedTuple):
     """Where a member is reached: `host:port` for clients, and for other members ("" if it did not say)."""
@@ -22,15 +26,17 @@ class Addresses(NamedTuple):
 def configuration_text(members: Mapping[MemberId, Addresses], zxid: int) -> bytes:
     r"""Lines as ZooKeeper writes them; the last has the version and no newline.
 
-    Ours have one port for all that passes between members, where ZooKeeper has one for data and one for
-    elections.
+    Ours have one port for all that passes between members, where ZooKeeper has one for data and one for elections.
+    Its parser, which Curator runs over this, insists that they differ from each other and from the clients' port.
 
     >>> configuration_text({MemberId(1): Addresses("a.example:2181", "a.example:7001")}, 26)
-    b'server.1=a.example:7001:7001:participant;a.example:2181\nversion=1a'
+    b'server.1=a.example:7001:1:participant;a.example:2181\nversion=1a'
     """
     lines = []
     for member, addresses in sorted(members.items()):
-        host, _, port = (addresses.peer or addresses.client).rpartition(":")
-        lines.append(f"server.{member}={host}:{port}:{port}:participant;{addresses.client}")
+        host, _, port = addresses.peer.rpartition(":")
+        if not addresses.peer:
+            host, port = addresses.client.rpartition(":")[0], NO_PEER_PORT
+        lines.append(f"server.{member}={host}:{port}:{NO_ELECTION_PORT}:participant;{addresses.client}")
     lines.append(f"version={zxid:x}")
     return "\n".join(lines).encode()

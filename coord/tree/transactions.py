@@ -14,7 +14,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from coord.tree.acl import ADMIN, CREATE, DELETE, OPEN, READ, WRITE, Acl, fix_up, permits
-from coord.tree.commands import EPHEMERAL, SEQUENTIAL
+from coord.tree.commands import CONTAINER, EPHEMERAL, PERSISTENT, SEQUENTIAL
 from coord.tree.leases import Lease, Leases, Session
 from coord.tree.outcomes import (
     BAD_ARGUMENTS,
@@ -38,7 +38,7 @@ Znodes = dict[str, Znode]
 ANY_VERSION: Final = -1
 
 _LAST_PLAIN_MODE: Final = SEQUENTIAL | EPHEMERAL
-_LAST_MODE: Final = 6  # 4 to 6: containers and znodes with a TTL
+_LAST_MODE: Final = 6  # 5 and 6: znodes with a TTL
 
 
 def create(
@@ -53,9 +53,15 @@ def create(
     zxid: int,
     wall_ms: int,
 ) -> Created | int:
-    """create, create2, createWithLease (§5.1). With a lease it is the owner, whatever the mode says."""
+    """create, create2, createContainer, createWithLease (§5.1). With a lease it is the owner, whatever the mode says.
+
+    A container is a plain znode that the server may delete "at some point" after its last child: ours does not yet.
+    Curator puts its locks into containers and takes no other answer.
+    """
     if mode > _LAST_PLAIN_MODE:
-        return UNIMPLEMENTED if mode <= _LAST_MODE else BAD_ARGUMENTS
+        if mode != CONTAINER:
+            return UNIMPLEMENTED if mode <= _LAST_MODE else BAD_ARGUMENTS
+        mode = PERSISTENT
     holder: Lease | None = session if mode & EPHEMERAL else None
     if lease_id:
         holder = leases.lease(lease_id)

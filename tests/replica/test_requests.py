@@ -127,6 +127,12 @@ def test_an_event_comes_before_the_reply_that_reveals_it(size: int) -> None:
     watcher.ask(OpCode.SET_DATA, SetDataRequest("/a", b"", -1))  # the watch was one-shot
 
 
+def test_curators_containers_are_made_and_answered_with_a_stat() -> None:
+    client = connected(World())
+    made = client.call(OpCode.CREATE_CONTAINER, create("/locks", flags=4), Create2Response)
+    assert (made.path, made.stat.ephemeral_owner) == ("/locks", 0)
+
+
 def test_a_body_that_does_not_decode_leaves_the_connection_open() -> None:
     world = World()
     client = connected(world)

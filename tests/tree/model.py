@@ -188,7 +188,7 @@ class Model:
         vertices = self.state.vertices
         if mode not in range(7):
             return Code.BAD_ARGUMENTS
-        if mode > 3:
+        if mode > 4:
             return Code.UNIMPLEMENTED
         owner = session if mode in (1, 3) else None
         if lease_id:

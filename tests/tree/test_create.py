@@ -44,9 +44,16 @@ def test_create_answers_with_the_path_and_the_znode(world: World, client: Client
     assert outcome.znode.data == b"hi"
 
 
-@pytest.mark.parametrize("mode", [4, 5, 6])
-def test_containers_and_ttl_znodes_are_unimplemented(client: Client, mode: int) -> None:
-    """§5.1: modes 4 to 6."""
+def test_a_container_is_a_plain_znode(world: World, client: Client) -> None:
+    """Curator makes one for every lock; ephemeralOwner is 0, as §6 asks, and it may have children."""
+    assert isinstance(client.create("/locks", mode=4), Created)
+    assert isinstance(client.create("/locks/a", mode=3), Created)
+    assert world.stat("/locks").ephemeral_owner == 0
+
+
+@pytest.mark.parametrize("mode", [5, 6])
+def test_ttl_znodes_are_unimplemented(client: Client, mode: int) -> None:
+    """§5.1."""
     assert client.create("/a", mode=mode) == Code.UNIMPLEMENTED
 
 

@@ -205,8 +205,8 @@ def test_announcements_make_the_configuration_that_clients_read() -> None:
     world.do(commands.announce(1, "[fd00::1]:2181"))
 
     assert world.znode("/zookeeper/config").data == (
-        b"server.1=[fd00::1]:2181:2181:participant;[fd00::1]:2181\n"
-        b"server.2=b.example:7002:7002:participant;b.example:2182\n"
+        b"server.1=[fd00::1]:2:1:participant;[fd00::1]:2181\n"
+        b"server.2=b.example:7002:1:participant;b.example:2182\n"
         b"version=3"
     )
     stat = world.stat("/zookeeper/config")
