@@ -35,8 +35,8 @@ def pong_before_the_keep_alive_is_committed(patch: pytest.MonkeyPatch) -> None:
 def lease_clock_jumps_with_a_new_leader(patch: pytest.MonkeyPatch) -> None:
     start = Office.__init__
 
-    def jump(self: Office, machine: Machine, now: float) -> None:
-        start(self, machine, now)
+    def jump(self: Office, machine: Machine, now: float, max_step: float) -> None:
+        start(self, machine, now, max_step)
         self._clock += 0.5
 
     patch.setattr(Office, "__init__", jump)
@@ -111,8 +111,8 @@ def lease_clock_jumps_after_a_pause(patch: pytest.MonkeyPatch) -> None:
 def lease_clock_starts_again_with_each_leader(patch: pytest.MonkeyPatch) -> None:
     start = Office.__init__
 
-    def start_at_zero(self: Office, machine: Machine, now: float) -> None:
-        start(self, machine, now)
+    def start_at_zero(self: Office, machine: Machine, now: float, max_step: float) -> None:
+        start(self, machine, now, max_step)
         self._clock = 0.0
 
     patch.setattr(Office, "__init__", start_at_zero)
