@@ -66,20 +66,6 @@ def on_both_backends(test: Callable[..., Awaitable[None]]) -> Callable[..., None
         )
         anyio.run(test, backend=backend, backend_options=options)
 
-    return _named_as(test, run)
-
-
-def on_both_backends_in_real_time(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
-    """Make two tests of an async one that talks to a real server, at the fixture `server_address`."""
-
-    @pytest.mark.parametrize("backend", ["trio", "asyncio"])
-    def run(backend: str, server_address: str) -> None:
-        anyio.run(test, server_address, backend=backend)
-
-    return _named_as(test, run)
-
-
-def _named_as(test: Callable[..., Awaitable[None]], run: Callable[..., None]) -> Callable[..., None]:
     run.__name__ = getattr(test, "__name__", "")
     run.__doc__ = test.__doc__
     return run

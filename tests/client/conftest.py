@@ -1,36 +1,77 @@
-"""A real server for the tests that want one."""
+"""Real servers for the tests that want one: a coord and a ZooKeeper, one each for the whole run."""
 
 import os
+import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
+from coord.cli.bench_kinds import ZOOKEEPER_JAR
 from coord.cli.bench_machine import free_ports
 from tests.e2e.clusters import PATIENCE, ask
 
 
 @pytest.fixture(scope="session")
-def server_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """`host:port` of a server whose tree the test may write to, below a path of its own.
-
-    One of ours, unless COORD_TEST_SERVER names another: a ZooKeeper, for instance.
-    """
-    other = os.environ.get("COORD_TEST_SERVER")
-    if other:
-        yield other
-        return
+def coord_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """`host:port` of a server of ours. Tests write below paths of their own."""
     address = f"127.0.0.1:{free_ports(1)[0]}"
-    directory = tmp_path_factory.mktemp("server")
+    directory = tmp_path_factory.mktemp("coord")
     command = [sys.executable, "-m", "coord", "serve", "--client", address, "--data", str(directory / "data")]
-    with open(directory / "log", "wb") as log, subprocess.Popen(command, stderr=log) as process:
-        end = time.monotonic() + PATIENCE
-        while "Mode: standalone" not in ask(address, "srvr"):
-            assert process.poll() is None, (directory / "log").read_text()
-            assert time.monotonic() < end, "the server does not serve"
-            time.sleep(0.05)
+    with serving(command, address, directory) as process:
         yield address
         process.terminate()
         assert process.wait(PATIENCE) == 0
+
+
+@pytest.fixture(scope="session")
+def zookeeper_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """`host:port` of Debian's ZooKeeper, alone. Tests write below paths of their own."""
+    if shutil.which("java") is None or not Path(ZOOKEEPER_JAR).exists():
+        assert "COORD_REQUIRE_ALL_TESTS" not in os.environ, "the gate installs ZooKeeper, and must not go on without"
+        pytest.skip("ZooKeeper is not installed: apt-get install zookeeper")
+    address = f"127.0.0.1:{free_ports(1)[0]}"
+    directory = tmp_path_factory.mktemp("zookeeper")
+    settings = {
+        "dataDir": str(directory),
+        "clientPort": address.rpartition(":")[2],
+        "clientPortAddress": "127.0.0.1",
+        "tickTime": "2000",
+        "maxClientCnxns": "0",
+        "admin.enableServer": "false",
+        "4lw.commands.whitelist": "srvr",
+        "extendedTypesEnabled": "true",
+    }
+    configuration = directory / "zoo.cfg"
+    configuration.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
+    command = [
+        *("java", "-Xmx512m", f"-Dzookeeper.log.dir={directory}", "-Dzookeeper.root.logger=WARN,CONSOLE"),
+        *("-cp", f"/etc/zookeeper/conf:{ZOOKEEPER_JAR}"),
+        *("org.apache.zookeeper.server.quorum.QuorumPeerMain", str(configuration)),
+    ]
+    with serving(command, address, directory):
+        yield address
+
+
+@contextmanager
+def serving(command: Sequence[str], address: str, directory: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A process, once it answers `srvr` as a server that is alone; killed at the end if it still runs."""
+    with open(directory / "log", "wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
+        try:
+            wait_until(lambda: "Mode: standalone" in ask(address, "srvr"), process, directory / "log")
+            yield process
+        finally:
+            process.kill()
+
+
+def wait_until(condition: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:
+    """Wait until it is so, while the process lives; fails with its log."""
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert process.poll() is None, log.read_text(errors="replace")
+        assert time.monotonic() < end, "the server does not serve"
+        time.sleep(0.05)

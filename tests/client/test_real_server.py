@@ -1,8 +1,4 @@
-"""The client against a real server (`server_address`): what a script in memory cannot vouch for."""
-
-import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+"""The client against real servers, coord and ZooKeeper: what a script in memory cannot vouch for."""
 
 import anyio
 import anyio.to_thread
@@ -21,23 +17,12 @@ from coord_protocol.errors import (
     NoNode,
     NotEmpty,
 )
-from tests.client.backends import on_both_backends_in_real_time
-
-pytestmark = pytest.mark.e2e
+from tests.client.ways import World, in_every_way
 
 
-@asynccontextmanager
-async def sandbox(server: str, **options: object) -> AsyncIterator[Client]:
-    """A client whose root is a fresh path on the server."""
-    root = f"/client-tests-{os.urandom(8).hex()}"
-    async with connect(f"{server}{root}", session_timeout=8.0, **options) as client:  # type: ignore[arg-type]
-        await client.ensure_path("/")
-        yield client
-
-
-@on_both_backends_in_real_time
-async def test_the_data_operations(server: str) -> None:
-    async with sandbox(server) as client:
+@in_every_way
+async def test_the_data_operations(world: World) -> None:
+    async with world.connect() as client:
         path, stat = await client.create("/a", b"1", include_stat=True)
         assert (path, stat.version, stat.data_length) == ("/a", 0, 1)
         assert await client.create("/a/b/c", make_parents=True) == "/a/b/c"
@@ -58,9 +43,9 @@ async def test_the_data_operations(server: str) -> None:
         assert await client.exists("/a/b/c") is None
 
 
-@on_both_backends_in_real_time
-async def test_transactions(server: str) -> None:
-    async with sandbox(server) as client:
+@in_every_way
+async def test_transactions(world: World) -> None:
+    async with world.connect() as client:
         results = await client.transaction().create("/a", b"x").create("/a/n-", sequence=True).check("/a", 0).commit()
         assert results == ["/a", "/a/n-0000000000", None]
 
@@ -71,11 +56,11 @@ async def test_transactions(server: str) -> None:
         assert (await client.get("/a")).data == b"x"
 
 
-@on_both_backends_in_real_time
-async def test_identities_and_acls(server: str) -> None:
-    async with sandbox(server, auth=[("digest", "bob:pw")]) as bob, connect(server) as stranger:
+@in_every_way
+async def test_identities_and_acls(world: World) -> None:
+    async with world.connect(auth=[("digest", "bob:pw")]) as bob, connect(world.server) as stranger:
         await bob.create("/a", b"secret", acl=CREATOR_ALL_ACL)
-        root = bob._full("/")
+        root = world.root
         with pytest.raises(NoAuth):
             await stranger.get(f"{root}/a")
         await stranger.add_auth("digest", "bob:pw")
@@ -85,10 +70,10 @@ async def test_identities_and_acls(server: str) -> None:
         assert (entry.perms, entry.scheme) == (31, "digest")
 
 
-@on_both_backends_in_real_time
-async def test_one_shot_and_persistent_watches(server: str) -> None:
+@in_every_way
+async def test_one_shot_and_persistent_watches(world: World) -> None:
     """On paths of their own: ZooKeeper 3.8.0 knows one kind of watch per path (ZOOKEEPER-4466)."""
-    async with sandbox(server) as client:
+    async with world.connect() as client:
         _, created = await client.exists_and_watch("/a/b")
         _, child = await client.get_children_and_watch("/")
         async with client.watch("/a", recursive=True) as events:
@@ -107,15 +92,15 @@ async def test_one_shot_and_persistent_watches(server: str) -> None:
                 ]
 
 
-@on_both_backends_in_real_time
-async def test_watches_and_ephemerals_live_through_a_broken_connection(server: str) -> None:
+@in_every_way
+async def test_watches_and_ephemerals_live_through_a_broken_connection(world: World) -> None:
     streams: list[Stream] = []
 
     async def dial(address: Address) -> Stream:
         streams.append(await dial_tcp(address))
         return streams[-1]
 
-    async with sandbox(server, dial=dial) as client:
+    async with world.connect(dial=dial) as client:
         session_id = client.session_id
         await client.create("/mine", ephemeral=True)
         _, change = await client.get_and_watch("/mine")
@@ -138,8 +123,8 @@ async def test_watches_and_ephemerals_live_through_a_broken_connection(server: s
         assert len(streams) == 2
 
 
-@on_both_backends_in_real_time
-async def test_a_lock_passes_through_its_queue(server: str) -> None:
+@in_every_way
+async def test_a_lock_passes_through_its_queue(world: World) -> None:
     order: list[str] = []
 
     async def hold(client: Client, name: str) -> None:
@@ -150,7 +135,7 @@ async def test_a_lock_passes_through_its_queue(server: str) -> None:
             assert (contender.name, contender.token) == (name, held.token)
             await client.transaction(held.fence()).set("/", name.encode()).commit()
 
-    async with sandbox(server) as client, anyio.create_task_group() as tasks, client.lock("/lock"):
+    async with world.connect() as client, anyio.create_task_group() as tasks, client.lock("/lock"):
         for name in ("one", "two", "three"):
             tasks.start_soon(hold, client, name)
             while len(await client.get_children("/lock")) < 2 + ["one", "two", "three"].index(name):
@@ -159,12 +144,12 @@ async def test_a_lock_passes_through_its_queue(server: str) -> None:
     assert order == ["one", "two", "three"]
 
 
-@on_both_backends_in_real_time
-async def test_kazoo_and_we_stand_in_one_queue(server: str) -> None:
+@in_every_way
+async def test_kazoo_and_we_stand_in_one_queue(world: World) -> None:
     """Whoever holds the lock, the other waits, sees the holder's name, and comes next."""
-    async with sandbox(server) as client:
-        root = client._full("/")
-        kazoo = KazooClient(server)
+    async with world.connect() as client:
+        root = world.root
+        kazoo = KazooClient(world.server)
         await anyio.to_thread.run_sync(kazoo.start)
         try:
             theirs = kazoo.Lock(f"{root}/lock", "kazoo")
@@ -185,9 +170,9 @@ async def test_kazoo_and_we_stand_in_one_queue(server: str) -> None:
             await anyio.to_thread.run_sync(kazoo.close)
 
 
-@on_both_backends_in_real_time
-async def test_leaders_are_seen_by_others(server: str) -> None:
-    async with sandbox(server) as client, client.election("/leader").watch_leader() as leaders:
+@in_every_way
+async def test_leaders_are_seen_by_others(world: World) -> None:
+    async with world.connect() as client, client.election("/leader").watch_leader() as leaders:
         with anyio.fail_after(10):
             assert await anext(leaders) is None
             async with client.election("/leader", name="one") as leadership:
@@ -197,9 +182,9 @@ async def test_leaders_are_seen_by_others(server: str) -> None:
             assert await anext(leaders) is None
 
 
-@on_both_backends_in_real_time
-async def test_extensions_where_they_are_offered(server: str) -> None:
-    async with sandbox(server, name="worker 7") as client:
+@in_every_way
+async def test_extensions_where_they_are_offered(world: World) -> None:
+    async with world.connect(name="worker 7") as client:
         if not client.session.extensions:
             with pytest.raises(ExtensionUnavailable):
                 await client.status()
