@@ -14,6 +14,7 @@ COMMANDS = {
     "status": ("coord.cli.status", "status", "Show the members of a cluster: roles, indexes, sessions, leases."),
     "sim": ("coord.cli.sim", "sim", "Run clusters in the simulator under faults, by seed."),
     "bench": ("coord.cli.bench", "bench", "Load any ZooKeeper-protocol servers and measure."),
+    "bench-client": ("coord.cli.bench_client", "bench_client", "Measure coord's Python client against kazoo."),
     "bench-compare": ("coord.cli.bench_compare", "bench_compare", "Measure coord against ZooKeeper and etcd."),
 }
 

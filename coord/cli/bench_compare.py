@@ -214,12 +214,12 @@ def measure_failover(ensembles: Sequence[Ensemble], rounds: int, results: Result
                 results.add(key, ensemble.kind.name, milliseconds)
 
 
-def markdown(results: Results, names: Sequence[str]) -> Iterator[str]:
+def markdown(results: Results, names: Sequence[str], rows: Sequence[Row] = ROWS) -> Iterator[str]:
     """The table, line by line; the first of `names` is ours, the second who it is compared with."""
     ours, theirs = names[:2]
     yield f"| what | target | ratio to {theirs} | {' | '.join(names)} |"
     yield "|" + "---|" * (3 + len(names))
-    for row in ROWS:
+    for row in rows:
         targets = [f"{'≥' if each.more_is_better else '≤'} {each.target:g}" for each in row.figures]
         ratios = [_ratio(results.ratio(each.key, ours, theirs), each) for each in row.figures]
         columns = [[_value(results.median(each.key, name), each) for each in row.figures] for name in names]
@@ -240,9 +240,14 @@ def _value(value: float | None, figure: Figure) -> str:
 def conditions(results: Results, rounds: int, warmup: float) -> Iterator[str]:
     """What one must know to read the table."""
     yield f"Medians of {rounds} rounds, ensembles interleaved, fsync on, {warmup:.0f} s of warm-up."
-    yield (
+    yield f"{machine()}; others used up to {results.foreign:.0%} of the machine."
+
+
+def machine() -> str:
+    """Where and when it was measured."""
+    return (
         f"{os.cpu_count()} cores, Linux {platform.release()}, Python {platform.python_version()},"
-        f" {time.strftime('%Y-%m-%d')}; others used up to {results.foreign:.0%} of the machine."
+        f" {time.strftime('%Y-%m-%d')}"
     )
 
 

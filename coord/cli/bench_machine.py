@@ -3,6 +3,7 @@
 import os
 import shutil
 import socket
+from importlib.util import find_spec
 from pathlib import Path
 
 from coord.cli.bench_load import LoadError
@@ -17,6 +18,12 @@ def require(program: str, what: str, packages: str) -> None:
     """Raise `LoadError` if there is no such program or file."""
     if shutil.which(program) is None and not Path(program).exists():
         raise LoadError(f"{what} is not installed ({program} is missing): apt-get install {packages}")
+
+
+def require_module(name: str, package: str) -> None:
+    """Raise `LoadError` if there is no such Python module."""
+    if find_spec(name) is None:
+        raise LoadError(f"{name} is not installed: pip install {package}")
 
 
 def free_ports(count: int) -> list[int]:
