@@ -19,6 +19,7 @@
     ├── LockError
     │   ├── LockTimeout                 not won in the time given; no contender is left behind
     │   └── LockLost                    the body was cancelled: the right ended before it did
+    ├── StaleToken                      a resource has seen a newer holder than the one who asks
     └── ProtocolError                   a bug on one side
         ├── LocalProtocolError          ours: the call was wrong
         └── RemoteProtocolError         theirs: bytes that no correct peer sends
@@ -393,6 +394,19 @@ class LockTimeout(LockError):
 
 class LockLost(LockError):
     """The right ended while the body ran, so the body was cancelled. Others may hold the lock by now."""
+
+
+class StaleToken(CoordError):
+    """A resource outside refused a fencing token, since it has seen a newer one: somebody else holds the lock now."""
+
+    definite = True
+
+    def __init__(self, resource: str, token: int, newest: int | None = None) -> None:
+        seen = f"token {newest}" if newest is not None else "a newer token"
+        super().__init__(f"{resource}: token {token} is refused, since {seen} was seen: the lock has a new holder")
+        self.token = token
+        self.newest = newest
+        """The newest that the resource has seen; None if it did not tell."""
 
 
 class ProtocolError(CoordError):
