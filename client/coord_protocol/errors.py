@@ -2,7 +2,8 @@
 
     CoordError
     ├── ApiError(definite)              the server answered: it did not happen
-    │   ├── NoNode  NodeExists  BadVersion  NotEmpty  NoAuth  InvalidAcl  BadArguments
+    │   ├── NoNode  NodeExists  BadVersion  NotEmpty  InvalidAcl  BadArguments
+    │   ├── NoAuth                      an ACL forbids it; NotOperator: only operators may, and the text says who is
     │   ├── NoChildrenForEphemerals  NotReadOnly  NoWatcher  AuthFailed  QuotaExceeded
     │   ├── MarshallingError            a request that does not decode; every decoder raises it
     │   ├── SessionMoved  UnknownSession  EphemeralOnLocalSession  SessionRequiresSasl
@@ -20,6 +21,7 @@
     │   ├── LockTimeout                 not won in the time given; no contender is left behind
     │   └── LockLost                    the body was cancelled: the right ended before it did
     ├── StaleToken                      a resource has seen a newer holder than the one who asks
+    ├── LeaseLost                       likewise: the lease ended before the body did
     └── ProtocolError                   a bug on one side
         ├── LocalProtocolError          ours: the call was wrong
         └── RemoteProtocolError         theirs: bytes that no correct peer sends
@@ -27,8 +29,8 @@
 
 Who catches what. Callers of operations catch single `ApiError`s where they expect them (`NoNode` after a
 read) and let the rest go up. Whoever wants to retry asks `error.definite`: True means that the request had no
-effect, False that it may have had one. A session's end (`SessionExpired`, `LockLost`) is for the scope that
-owns the right, not for single calls. `ProtocolError` is for nobody: it closes the connection, and its text
+effect, False that it may have had one. The end of a right (`SessionExpired`, `LockLost`, `LeaseLost`) is for the
+scope that owns it, not for single calls. `ProtocolError` is for nobody: it closes the connection, and its text
 belongs into a report.
 """
 
@@ -75,6 +77,7 @@ class Code(IntEnum):
     EXTENSION_ERROR = -1000
     NOT_LEADER = -1001
     NO_LEASE = -1010
+    NOT_OPERATOR = -1011
 
 
 class CoordError(Exception):
@@ -179,6 +182,13 @@ class NoAuth(ApiError):
 
     code = Code.NO_AUTH
     summary = "not permitted by the znode's ACL"
+
+
+class NotOperator(NoAuth):
+    """Only an operator may do this; the text says what makes one."""
+
+    code = Code.NOT_OPERATOR
+    summary = "only for operators"
 
 
 class BadVersion(ApiError):
@@ -407,6 +417,11 @@ class StaleToken(CoordError):
         self.token = token
         self.newest = newest
         """The newest that the resource has seen; None if it did not tell."""
+class LeaseLost(CoordError):
+    """The lease ended while the body ran, or could not be confirmed, so the body was cancelled.
+
+    Its keys are gone, or may be; others may have created them anew by now.
+    """
 
 
 class ProtocolError(CoordError):
@@ -473,6 +488,7 @@ _ERRORS: Final[dict[int, type[CoordError]]] = {
         ExtensionError,
         NotLeader,
         NoLease,
+        NotOperator,
     )
 }
 

@@ -13,6 +13,7 @@ EXTENSIONS_PATH.
     1014 leaseList         LeaseListRequest         LeaseListResponse
     1015 createWithLease   CreateWithLeaseRequest   Create2Response
     1016 nameSession       NameSessionRequest       no body
+    1017 endLease          EndLeaseRequest          no body
 
 An error code from -1000 down is followed by an `ExtensionFailure`; standard opcodes never get such a code.
 """
@@ -120,6 +121,16 @@ class NameSessionRequest(Record):
     name: ustring
 
 
+class EndLeaseRequest(Record):
+    """An operator ends a lease or session of somebody else, without its secret: as revoked, or as closed.
+
+    For connections that have proved `super`, and for those from the server's own machine if it has no super
+    digest; others get `NotOperator`.
+    """
+
+    lease_id: int64
+
+
 class ExtensionFailure(Record):
     """Follows an error code from -1000 down. `leader_hint`: address of whom to ask instead, or ""."""
 
@@ -138,6 +149,7 @@ EXTENSION_REQUESTS: Final[dict[OpCode, type[Record]]] = {
     OpCode.LEASE_LIST: LeaseListRequest,
     OpCode.CREATE_WITH_LEASE: CreateWithLeaseRequest,
     OpCode.NAME_SESSION: NameSessionRequest,
+    OpCode.END_LEASE: EndLeaseRequest,
 }
 
 EXTENSION_RESPONSES: Final[dict[OpCode, type[Record]]] = {

@@ -56,6 +56,7 @@ class OpCode(IntEnum):
     LEASE_LIST = 1014
     CREATE_WITH_LEASE = 1015
     NAME_SESSION = 1016
+    END_LEASE = 1017
 
 
 class CreateMode(IntEnum):

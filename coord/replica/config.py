@@ -39,7 +39,8 @@ class ReplicaConfig:
     max_outstanding_bytes: int = MAX_OUTSTANDING_BYTES
 
     super_digest: str = ""
-    """`super:base64(sha1("super:password"))`: whoever proves to know it passes every ACL. Empty: nobody can."""
+    """`super:base64(sha1("super:password"))`: whoever proves to know it passes every ACL and is an operator. Empty:
+    nobody can; then clients from this very machine are operators."""
 
     handshake_deadline: float = 10.0
     """A connection that has not sent its first request by then is closed."""

@@ -3,21 +3,28 @@
 The secret of a lease follows from the cluster's own, so it is made for the reply and checked before a command is
 made: commands in the log are already permitted. A wrong secret is answered like a lease that is not there, for
 whoever does not know it should not learn more.
+
+Operators end leases and sessions without a secret. Who is one: a client that has proved `super`, and on a server
+without a super digest, where nobody can, one that connects from the server's own machine. The former is judged when the
+command is applied, as ACLs are; for the latter the server vouches in the command, since only it knows the connection.
 """
 
+import ipaddress
 from collections.abc import Mapping
 
 from coord.replica import answers
+from coord.replica.config import ReplicaConfig
 from coord.replica.connection import BODY, Connection
 from coord.replica.passwords import is_password_of, password_of
 from coord.replica.writes import Refused, Write
 from coord.tree import commands
 from coord.tree.leases import Lease
 from coord.tree.machine import Machine
-from coord.tree.outcomes import Outcome
+from coord.tree.outcomes import NOT_OPERATOR, Outcome
 from coord_protocol.errors import Code
 from coord_protocol.extensions import (
     CreateWithLeaseRequest,
+    EndLeaseRequest,
     LeaseGrantRequest,
     LeaseGrantResponse,
     LeaseKeepAliveRequest,
@@ -33,14 +40,23 @@ MAX_TTL_MS = 366 * 24 * 3600 * 1000
 _NO_LEASE_ID = 0  # no lease has it: stands for one whose secret was wrong
 
 
+_HOW_WITH_SUPER = "add the identity digest super:PASSWORD, of which the server knows the super_digest"
+_HOW_WITHOUT_SUPER = (
+    "connect from the server's own machine, or start the servers with a super_digest and add the identity"
+    " digest super:PASSWORD"
+)
+
+
 class LeaseWrites:
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, config: ReplicaConfig, machine: Machine) -> None:
+        self._has_super = bool(config.super_digest)
         self._machine = machine
         self.table: Mapping[int, Write] = {
             OpCode.LEASE_GRANT: (self._grant, self._granted),
             OpCode.LEASE_KEEP_ALIVE: (self._keep_alive, self._kept_alive),
             OpCode.LEASE_REVOKE: (self._revoke, answers.done),
             OpCode.CREATE_WITH_LEASE: (self._create, answers.created2),
+            OpCode.END_LEASE: (self._end, self._ended),
         }
 
     def _grant(self, connection: Connection, frame: bytes) -> bytes:
@@ -93,6 +109,16 @@ class LeaseWrites:
             request.lease_id,
         )
 
+    def _end(self, connection: Connection, frame: bytes) -> bytes:
+        lease = EndLeaseRequest.decode(frame, BODY).lease_id
+        is_vouched_for = not self._has_super and is_own_machine(connection.address)
+        return commands.end_lease(connection.session, connection.epoch, lease, is_vouched_for=is_vouched_for)
+
+    def _ended(self, xid: int, zxid: int, outcome: Outcome) -> bytes:
+        if outcome == NOT_OPERATOR:
+            return answers.error(xid, zxid, NOT_OPERATOR, _HOW_WITH_SUPER if self._has_super else _HOW_WITHOUT_SUPER)
+        return answers.done(xid, zxid, outcome)
+
     def _check(self, secret: bytes | None, lease: int) -> None:
         if not self._is_secret_of(secret, lease):
             raise Refused(int(Code.NO_LEASE))
@@ -100,3 +126,17 @@ class LeaseWrites:
     def _is_secret_of(self, secret: bytes | None, lease: int) -> bool:
         cluster = self._machine.cluster
         return cluster is not None and 0 < lease < 1 << 63 and is_password_of(secret, cluster.secret, lease)
+
+
+def is_own_machine(address: str) -> bool:
+    """Whether it is a loopback address, which nobody else can connect from.
+
+    >>> [is_own_machine(address) for address in ("127.0.0.1", "::1", "::ffff:127.0.0.2", "10.0.0.1", "")]
+    [True, True, True, False, False]
+    """
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
+    return (mapped or parsed).is_loopback

@@ -77,7 +77,7 @@ class Requests:
         self._clients = clients
         self._local = local
         self._on_event = on_event
-        self._writes: Mapping[int, Write] = {**WRITES, **LeaseWrites(machine).table}
+        self._writes: Mapping[int, Write] = {**WRITES, **LeaseWrites(config, machine).table}
         self._special: Mapping[int, Callable[[Connection, int, bytes], None]] = {
             OpCode.PING: self._ping,
             OpCode.SYNC: self._sync,

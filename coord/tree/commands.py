@@ -9,8 +9,9 @@ the wire's records: disk and wire are free to change apart, each under its own v
              · number i32 · path_length i32 · body
 
 `number` is the version that set_data, set_acl, delete and check expect, and the mode of a create; 0
-elsewhere. The body of those five begins with the path; path_length is -1 - its length if their data is null,
-which is not the same as empty. They are the ones that come by the thousands, and so need one unpacking each.
+elsewhere, unless the table says more. The body of those five begins with the path; path_length is -1 - its
+length if their data is null, which is not the same as empty. They are the ones that come by the thousands,
+and so need one unpacking each.
 
 A body by its kind; `text` and `bytes` are a u32 length and that many bytes, text in UTF-8:
 
@@ -25,6 +26,7 @@ A body by its kind; `text` and `bytes` are a u32 length and that many bytes, tex
     LEASE_GRANT       ttl_ms i64 · name text · meta bytes
     LEASE_KEEP_ALIVE  ids i64 …
     LEASE_REVOKE      id i64
+    END_LEASE         id i64, of a lease or session; `number` is 1 if the server vouches for the client
   and those that no session stands behind (session and epoch are 0):
     CREATE_SESSION    timeout_ms i64 · address text · name text
     ATTACH_SESSION    session i64 · timeout_ms i64 · address text
@@ -64,6 +66,7 @@ class Kind(IntEnum):
     LEASE_GRANT = 9
     LEASE_KEEP_ALIVE = 10
     LEASE_REVOKE = 11
+    END_LEASE = 12
 
     CREATE_SESSION = 32
     ATTACH_SESSION = 33
@@ -203,6 +206,11 @@ def lease_revoke(session: int, epoch: int, lease: int) -> bytes:
     return _command(Kind.LEASE_REVOKE, session, epoch, _NUMBER.pack(lease))
 
 
+def end_lease(session: int, epoch: int, lease: int, *, is_vouched_for: bool) -> bytes:
+    """What an operator wants ended. `is_vouched_for`: also if the session has not proved to be `super`."""
+    return _command(Kind.END_LEASE, session, epoch, _NUMBER.pack(lease), number=int(is_vouched_for))
+
+
 # Commands without a session
 
 
@@ -231,9 +239,9 @@ def announce(member: int, client_address: str, peer_address: str = "", directory
     return _command(Kind.ANNOUNCE, 0, 0, _MEMBER.pack(member, directory), _text(client_address), _text(peer_address))
 
 
-def _command(kind: Kind, session: int, epoch: int, *parts: bytes) -> bytes:
+def _command(kind: Kind, session: int, epoch: int, *parts: bytes, number: int = 0) -> bytes:
     length = HEAD.size + sum(map(len, parts))
-    return b"".join((HEAD.pack(kind, length, session, epoch, 0, 0), *parts))
+    return b"".join((HEAD.pack(kind, length, session, epoch, number, 0), *parts))
 
 
 def _on_path(

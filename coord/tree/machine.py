@@ -23,6 +23,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from coord.raft.types import MemberId, Run
+from coord.tree.acl import SUPER
 from coord.tree.commands import (
     BLOCK_HEAD,
     FIRST_WITHOUT_SESSION,
@@ -50,6 +51,7 @@ from coord.tree.leases import Lease, Leases, Session
 from coord.tree.multi import Multi
 from coord.tree.outcomes import (
     NO_LEASE,
+    NOT_OPERATOR,
     SESSION_EXPIRED,
     SESSION_MOVED,
     Created,
@@ -157,6 +159,7 @@ class Machine:
             Kind.LEASE_GRANT: self._lease_grant,
             Kind.LEASE_KEEP_ALIVE: self._lease_keep_alive,
             Kind.LEASE_REVOKE: self._lease_revoke,
+            Kind.END_LEASE: self._end_lease,
         }
         self._handlers_without_session: dict[int, HandlerWithoutSession] = {
             Kind.CREATE_SESSION: self._create_session,
@@ -367,6 +370,18 @@ class Machine:
 
     def _lease_revoke(self, data: bytes, offset: int, end: int, session: Session, zxid: int, *_: int) -> Outcome:
         lease = self.leases.lease(decode_number(data, offset)[0])
+        if lease is None:
+            return NO_LEASE
+        self._end(lease, zxid)
+        return None
+
+    def _end_lease(
+        self, data: bytes, offset: int, end: int, session: Session, zxid: int, is_vouched_for: int, *_: int
+    ) -> Outcome:
+        # Judged here and not where the request came in: a client may send it right behind its credentials.
+        if not is_vouched_for and SUPER not in session.identities:
+            return NOT_OPERATOR
+        lease = self.leases.table.get(decode_number(data, offset)[0])
         if lease is None:
             return NO_LEASE
         self._end(lease, zxid)

@@ -32,6 +32,7 @@ SESSION_EXPIRED: Final = int(Code.SESSION_EXPIRED)
 INVALID_ACL: Final = int(Code.INVALID_ACL)
 SESSION_MOVED: Final = int(Code.SESSION_MOVED)
 NO_LEASE: Final = int(Code.NO_LEASE)
+NOT_OPERATOR: Final = int(Code.NOT_OPERATOR)
 
 
 class Created(msgspec.Struct, frozen=True, gc=False):

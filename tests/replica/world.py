@@ -32,7 +32,7 @@ TIMEOUT_MS = 6000
 class Client:
     """One connection: what it is sent is kept as frames until a test takes it."""
 
-    def __init__(self, world: "World", member: MemberId) -> None:
+    def __init__(self, world: "World", member: MemberId, address: str) -> None:
         self.world = world
         self.member = member
         self.id = ConnectionId(next(world.connections))
@@ -40,7 +40,7 @@ class Client:
         self.frames: list[bytes] = []
         self._splitter = FrameSplitter()
         world.clients[member, self.id] = self
-        world.give(member, Opened(self.id, "10.1.2.3"))
+        world.give(member, Opened(self.id, address))
 
     def send(self, data: bytes) -> None:
         self.world.give(self.member, Received(self.id, data))
@@ -88,7 +88,9 @@ class Client:
 class World:
     """`size` replicas, an instant network and instant disks."""
 
-    def __init__(self, size: int = 1, max_outstanding_bytes: int = 1 << 24, heartbeat: float = 0.05) -> None:
+    def __init__(
+        self, size: int = 1, max_outstanding_bytes: int = 1 << 24, heartbeat: float = 0.05, super_digest: str = ""
+    ) -> None:
         self.now = 100.0
         self.connections = count(1)
         self.clients: dict[tuple[MemberId, ConnectionId], Client] = {}
@@ -106,7 +108,10 @@ class World:
                 election_timeout=10 * heartbeat,
             )
             config = ReplicaConfig(
-                raft, client_address=f"host{member}:2181", max_outstanding_bytes=max_outstanding_bytes
+                raft,
+                client_address=f"host{member}:2181",
+                max_outstanding_bytes=max_outstanding_bytes,
+                super_digest=super_digest,
             )
             jitter = partial(float, member / 10)
             self.replicas[member] = Replica(
@@ -114,8 +119,8 @@ class World:
             )
         self.run_until_led()
 
-    def client(self, member: int = 1) -> Client:
-        return Client(self, MemberId(member))
+    def client(self, member: int = 1, address: str = "10.1.2.3") -> Client:
+        return Client(self, MemberId(member), address)
 
     def give(self, member: MemberId, item: Input) -> None:
         self._inbox[member].append(item)

@@ -38,6 +38,7 @@ WEIGHTS = {
     "lease_grant": 3,
     "lease_keep_alive": 3,
     "lease_revoke": 1,
+    "end_lease": 1,
 }
 
 
@@ -72,6 +73,9 @@ class History:
                 return (name, *self._session(), [self._lease(), self._lease()])
             case "lease_revoke":
                 return (name, *self._session(), self._lease())
+            case "end_lease":
+                anything = self._pick([self._lease(), self._session()[0]])
+                return (name, *self._session(), anything, self._pick([True, False]))
             case "set_acl":
                 return (name, *self._session(), self._existing(), self._acl(), self._version())
             case _:
@@ -149,5 +153,8 @@ def encoded(command: Command) -> bytes:
         return commands.multi(session, epoch, [encoded(operation) for operation in operations])
     if name == "lease_grant":
         arguments.append(b"")
+    if name == "end_lease":
+        *arguments, is_vouched_for = arguments
+        return commands.end_lease(*arguments, is_vouched_for=is_vouched_for)
     result: bytes = getattr(commands, name)(*arguments)
     return result

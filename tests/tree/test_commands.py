@@ -79,6 +79,10 @@ HEAD_OF_SESSION_3_EPOCH_5 = "0300000000000000 0500000000000000"
             f"0b 25000000 {HEAD_OF_SESSION_3_EPOCH_5} 0000000000000000 0100000000000000",
         ),
         (
+            commands.end_lease(3, 5, 1, is_vouched_for=True),
+            f"0c 25000000 {HEAD_OF_SESSION_3_EPOCH_5} 0100000000000000 0100000000000000",
+        ),
+        (
             commands.create_session(1000, "a", "n"),
             f"20 2f000000 {bytes(24).hex()} e803000000000000 01000000 61 01000000 6e",
         ),
@@ -125,6 +129,7 @@ def test_kinds_keep_their_numbers() -> None:
         "LEASE_GRANT": 9,
         "LEASE_KEEP_ALIVE": 10,
         "LEASE_REVOKE": 11,
+        "END_LEASE": 12,
         "CREATE_SESSION": 32,
         "ATTACH_SESSION": 33,
         "KEEP_ALIVE": 34,

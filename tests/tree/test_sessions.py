@@ -12,6 +12,7 @@ from coord.tree.machine import Created
 from coord.tree.znode import Znode
 from coord_protocol.errors import Code
 from coord_protocol.extensions import LeaseInfo
+from coord_protocol.records import EventType
 from tests.tree.world import ANYONE, EPHEMERAL, EPHEMERAL_SEQUENTIAL, SEQUENTIAL, Client, World, creating
 
 
@@ -414,3 +415,51 @@ def test_set_data_on_a_key_keeps_its_owner(world: World, client: Client) -> None
     assert isinstance(client.set_acl("/e", ANYONE), Znode)
 
     assert world.stat("/e").ephemeral_owner == client.session
+
+
+# Operators
+
+
+def test_operator_ends_a_lease_with_its_keys(world: World, client: Client) -> None:
+    """1017, as a revoke."""
+    lease = client.grant()
+    client.create("/k", lease=lease)
+    operator = world.session()
+    operator.add_auth("super", "")
+
+    assert operator.end(lease) is None
+    assert not world.exists("/k")
+    assert operator.end(lease) == Code.NO_LEASE
+    assert world.machine.departed == []
+
+
+def test_operator_ends_a_session_as_if_it_had_been_closed(world: World, client: Client) -> None:
+    """1017, as a closeSession: ephemerals go in one change, and whoever has the connection is told."""
+    client.create("/e", mode=EPHEMERAL)
+    operator = world.session()
+    world.watches.add_data(1, "/e")
+    world.take_events()
+
+    assert operator.end(client.session, is_vouched_for=True) is None
+    assert not client.is_alive
+    assert world.machine.departed == [(client.session, client.epoch)]
+    assert world.take_events() == [(1, EventType.DELETED, "/e")]
+
+
+def test_operator_may_end_its_own_session(world: World) -> None:
+    operator = world.session()
+
+    assert operator.end(operator.session, is_vouched_for=True) is None
+    assert operator.create("/a") == Code.SESSION_EXPIRED
+
+
+def test_nobody_else_ends_what_is_not_theirs(world: World, client: Client) -> None:
+    """Identities of other schemes, and names that look like it, do not count."""
+    lease = client.grant()
+    stranger = world.session()
+    stranger.add_auth("digest", "super:hash")
+
+    assert stranger.end(lease) == Code.NOT_OPERATOR
+    assert stranger.end(client.session) == Code.NOT_OPERATOR
+    assert stranger.end(4711) == Code.NOT_OPERATOR, "who may not end it need not learn whether it exists"
+    assert client.is_alive

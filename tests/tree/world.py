@@ -136,6 +136,9 @@ class Client:
     def revoke(self, lease: int) -> Outcome:
         return self.world.do(commands.lease_revoke(self.session, self.epoch, lease))
 
+    def end(self, lease: int, *, is_vouched_for: bool = False) -> Outcome:
+        return self.world.do(commands.end_lease(self.session, self.epoch, lease, is_vouched_for=is_vouched_for))
+
     def keep_alive(self) -> Outcome:
         return self.world.do(commands.keep_alive([(self.session, self.epoch)]))
 
