@@ -82,7 +82,8 @@ class LeaseInfoRequest(Record):
 class LeaseInfo(Record):
     """A lease as others may see it.
 
-    `kind`: "lease" or "session"; `keys`: paths of the znodes that end with it.
+    `kind`: "lease" or "session"; `keys`: paths of the znodes that end with it; `address`: the IP address that
+    a session's client has connected from, "" for a plain lease.
     """
 
     lease_id: int64
@@ -92,6 +93,7 @@ class LeaseInfo(Record):
     remaining_ms: int64
     keys: list[ustring]
     meta: buffer
+    address: ustring
 
 
 class LeaseListRequest(Record):

@@ -38,7 +38,18 @@ class Transfer:
 class Leader:
     """What a member holds while it leads one term."""
 
-    __slots__ = ("_disk_moved", "_peers", "deadline", "progress", "reads", "round", "term_start", "transfer")
+    __slots__ = (
+        "_beat_at",
+        "_beat_round",
+        "_disk_moved",
+        "_peers",
+        "deadline",
+        "progress",
+        "reads",
+        "round",
+        "term_start",
+        "transfer",
+    )
 
     def __init__(self, raft: "Raft", now: float) -> None:
         log = raft.log
@@ -52,6 +63,9 @@ class Leader:
         self.transfer: Transfer | None = None
         self.deadline = now + raft.config.heartbeat_interval
         """The next heartbeat."""
+        self._beat_round = NO_ROUND
+        self._beat_at = now
+        """The round of the latest heartbeat, and when it began: what round trips are measured by."""
         self._disk_moved = False
         """Whether somebody's durable index moved in this turn."""
         log.append(Run(self.term_start, 1, raft.term, b""))
@@ -91,6 +105,8 @@ class Leader:
         """The peer took our Appends up to this round; its disk is as far as it says."""
         assert message.round <= self.round, "a round that we never started is confirmed"
         peer = self.progress[sender]
+        if peer.acked_round < self._beat_round <= message.round:
+            peer.round_trip = now - self._beat_at
         peer.answered(message.round, now)
         if peer.acknowledge(message.match_index):
             self._disk_moved = True
@@ -143,7 +159,8 @@ class Leader:
             raft.happen(TransferAborted(raft.term, self.transfer.target))
             self.transfer = None
         self.deadline = now + raft.config.heartbeat_interval
-        self.round = Round(self.round + 1)
+        self.round = self._beat_round = Round(self.round + 1)
+        self._beat_at = now
 
     # The end of a turn.
 

@@ -34,6 +34,9 @@ class Progress:
     match_index: Index = BEFORE_FIRST
     """Highest entry known to be on the peer's disk; it never moves back."""
 
+    round_trip: float | None = None
+    """From the newest heartbeat that it answered to the answer, its turn and ours included. None before the first."""
+
     acked_round: Round = NO_ROUND
     """Newest round in which the peer still took us for the leader."""
 

@@ -48,6 +48,8 @@ class ElectionStarted(msgspec.Struct, frozen=True, gc=False):
 
     term: Term
     pre: bool
+    silence: float | None
+    """For how many seconds the leader that we followed had said nothing; None if we followed none."""
 
 
 class Voted(msgspec.Struct, frozen=True, gc=False):

@@ -370,14 +370,16 @@ class Raft:
 
     def become_candidate(self, now: float, *, pre: bool, attempt: int = 0, transfer: bool = False) -> None:
         """Ask for votes; unless `pre`, in a new term."""
-        was_asking = isinstance(self.role, Candidate) and self.role.pre
+        role = self.role
+        was_asking = isinstance(role, Candidate) and role.pre
+        silence = now - role.contact if isinstance(role, Follower) and self.leader is not None else None
         self.leader = None
         if not pre:
             self._set_hard_state(Term(self.term + 1), self.member)
         if not pre or not was_asking:
-            self.happen(ElectionStarted(Term(self.term + 1) if pre else self.term, pre))
-        self.role = role = Candidate(self, now, pre=pre, attempt=attempt, transfer=transfer)
-        role.start(self, now)
+            self.happen(ElectionStarted(Term(self.term + 1) if pre else self.term, pre, silence))
+        self.role = candidate = Candidate(self, now, pre=pre, attempt=attempt, transfer=transfer)
+        candidate.start(self, now)
 
     def become_leader(self, now: float) -> None:
         """We won: lead our term, beginning with a no-op (§5.4.2; thesis §6.4)."""

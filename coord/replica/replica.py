@@ -14,12 +14,13 @@ of Raft's log; `Machine` applies it on every server, and the one that has the cl
 
 import json
 from collections.abc import Callable, Sequence
-from typing import assert_never
+from typing import Any, assert_never
 
 import msgspec
 
 from coord.raft import MemberId, Persist, Raft, ReadReady, Run, Stored
 from coord.replica import answers
+from coord.replica.chronicle import Chronicle
 from coord.replica.clients import Clients
 from coord.replica.config import ReplicaConfig
 from coord.replica.connection import Phase, Slot
@@ -78,9 +79,11 @@ class Replica:
         jitter: Callable[[], float],
         entropy: Callable[[int], bytes],
         on_event: Callable[[Event], None] = lambda event: None,
+        surroundings: Callable[[], dict[str, Any]] = dict,
     ) -> None:
         """`incarnation`: higher than in any life of this member before. `jitter`: uniform in [0, 1). `entropy(n)`:
-        n bytes that nobody can guess. `on_event` is told what happened, for the server's log.
+        n bytes that nobody can guess. `on_event` is told what happened, for the server's log. `surroundings`: what
+        only the server knows, for the status document.
         """
         self.member = config.raft.member
         self.config = config
@@ -91,12 +94,13 @@ class Replica:
         self.outbox = Outbox(self.member, incarnation)
         self.syncs = Syncs()
         self.clients = Clients(config, self.machine, self.watches, self.outbox, self.syncs)
-        reads = Reads(self.machine, self.watches, lambda: json.dumps(status_of(self)))
+        reads = Reads(self.machine, self.watches, lambda: json.dumps(status_of(self) | surroundings()))
         self.requests = Requests(config, self.machine, self.outbox, self.syncs, self.clients, reads.handlers, on_event)
         self._origin = Origin(self.member, incarnation)
         self._entropy = entropy
         self._on_event = on_event
-        self._wall_ms = 0
+        self.chronicle = Chronicle(self.member)
+        self.wall_ms = 0
         self._office: Office | None = None
         self.led_since = now
         """When the present leader, if any, was first known here."""
@@ -115,7 +119,7 @@ class Replica:
 
     def advance_time(self, now: float, wall_ms: int) -> None:
         self.now = self.clients.now = now
-        self._wall_ms = wall_ms
+        self.wall_ms = wall_ms
         self.raft.advance_time(now)
         if self._office is not None:
             self._office.advance_time(now)
@@ -140,10 +144,12 @@ class Replica:
             case Closed():
                 self.clients.forget(item.connection)
             case PeerUp():
+                self.chronicle.peer_up(item.member, self.wall_ms)
                 self.raft.peer_up(item.member, self.now)
                 if item.member == self.raft.leader:
                     self._must_resend = True
             case PeerLost():
+                self.chronicle.peer_lost(item.member, self.wall_ms)
                 self.raft.peer_lost(item.member, self.now)
             case HandOver():
                 self.raft.transfer_leadership(self.now)
@@ -182,6 +188,7 @@ class Replica:
         forwards = self._pass_on_commands()
         ready = self.raft.take_ready()
         for happened in ready.happened:
+            self.chronicle.happened(happened, self.wall_ms)
             self._on_event(happened)
         messages: dict[MemberId, list[PeerMessage]] = {}
         for to, message in ready.messages:
@@ -234,7 +241,7 @@ class Replica:
         for block in blocks:
             office.take(block)
         if self.raft.can_propose:
-            office.propose(self.raft, self.now, self._wall_ms)
+            office.propose(self.raft, self.now, self.wall_ms)
         return []
 
     def _has_somewhere_to_go(self) -> bool:
@@ -267,6 +274,8 @@ class Replica:
         machine.apply(run, self._origin, self.requests.on_outcome)
         for session, _ in machine.departed:
             self.clients.session_changed(session)
+        if machine.ended:
+            self.chronicle.ended(machine.ended, machine.wall_ms)
         if self.outbox.trim():
             self._moved_at = self.now
         if not run.data:

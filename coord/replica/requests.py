@@ -12,7 +12,6 @@ with Unimplemented and the connection is closed (ZOOKEEPER-PROTOCOL §4).
 import base64
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from struct import Struct
 
 from coord.raft.types import Index
@@ -20,6 +19,7 @@ from coord.replica import answers
 from coord.replica.clients import Clients
 from coord.replica.config import ReplicaConfig
 from coord.replica.connection import BODY, Connection, Local, Phase, Slot
+from coord.replica.durations import Durations
 from coord.replica.inputs import Event, FrameTooLong
 from coord.replica.leases import LeaseWrites
 from coord.replica.outbox import Outbox
@@ -40,22 +40,6 @@ MAX_EARLY_FRAMES = 4
 _MARSHALLING_ERROR = int(Code.MARSHALLING_ERROR)
 _SESSION_MOVED = int(Code.SESSION_MOVED)
 _SESSION_EXPIRED = int(Code.SESSION_EXPIRED)
-
-
-@dataclass(slots=True)
-class Latency:
-    """Of writes, from their arrival to the turn that answered them, in seconds. Sampled: one of each run applied."""
-
-    least: float = 0.0
-    greatest: float = 0.0
-    total: float = 0.0
-    count: int = 0
-
-    def add(self, latency: float) -> None:
-        self.least = min(self.least, latency) if self.count else latency
-        self.greatest = max(self.greatest, latency)
-        self.total += latency
-        self.count += 1
 
 
 class Requests:
@@ -84,7 +68,8 @@ class Requests:
             OpCode.AUTH: self._auth,
             OpCode.CLOSE_SESSION: self._close_session,
         }
-        self.latency = Latency()
+        self.latency = Durations()
+        """Of writes, from their arrival to the turn that answered them. Sampled: one of each run applied."""
         self._newest: Slot | None = None
         """The slot whose outcome was the latest."""
 

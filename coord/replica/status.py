@@ -1,10 +1,16 @@
-"""What a server tells about itself: one document for `coord status`, the four-letter words and whoever asks (1001)."""
+"""What a server tells about itself: one document for `coord status`, `coord top` and whoever asks (1001).
+
+Counts of sessions, leases, keys and znodes are the cluster's; connections, watches, requests, latency, disk and events
+are this server's own. `requests` counts since the start: a rate is a difference by the difference of `uptime_s`.
+"""
 
 from typing import TYPE_CHECKING, Any
 
 from coord import __version__
 from coord.raft.candidate import Candidate
 from coord.raft.leader import Leader
+from coord.raft.types import MemberId
+from coord.replica.durations import Durations
 
 if TYPE_CHECKING:
     from coord.replica.replica import Replica
@@ -22,9 +28,11 @@ def role_of(replica: "Replica") -> str:
 
 
 def status_of(replica: "Replica") -> dict[str, Any]:
-    """Ready for JSON. `match_index` is known to the leader only: how far each log is equal to its own, and durable."""
+    """Ready for JSON. Of `members` only the leader knows all: see `_as_leader_sees`."""
     raft, machine = replica.raft, replica.machine
     sessions, leases, keys = machine.leases.count()
+    received, sent = replica.clients.count_traffic()
+    latency = replica.requests.latency
     cluster = machine.cluster
     return {
         "member": raft.member,
@@ -41,23 +49,46 @@ def status_of(replica: "Replica") -> dict[str, Any]:
         "connections": len(replica.clients.table),
         "watches": replica.watches.count().watches,
         "uptime_s": round(replica.now - replica.started_at, 3),
+        "wall_ms": replica.wall_ms,
+        "requests": {"received": received, "sent": sent, "outstanding": len(replica.outbox.slots)},
+        "latency": {
+            "samples": latency.count,
+            "total_ms": round(latency.total * 1000, 3),
+            "max_ms": round(latency.greatest * 1000, 3),
+            **quantiles_ms(latency),
+        },
         "version": __version__,
         "cluster_id": f"{cluster.id:016x}" if cluster is not None else None,
         "members": {
             str(member): {
                 "client": machine.members[member].client if member in machine.members else "",
-                "match_index": _match_index(replica, member),
+                **_as_leader_sees(replica, member),
             }
             for member in raft.config.voters
         },
+        "events": replica.chronicle.documents(),
     }
 
 
-def _match_index(replica: "Replica", member: int) -> int | None:
+def quantiles_ms(durations: Durations) -> dict[str, float | None]:
+    """What is usual of late; None if there was nothing yet."""
+    p50, p99 = (None if each is None else round(each * 1000, 3) for each in durations.quantiles(0.5, 0.99))
+    return {"p50_ms": p50, "p99_ms": p99}
+
+
+def _as_leader_sees(replica: "Replica", member: int) -> dict[str, Any]:
+    """`match_index`: how far the member's log is equal to ours, and durable. `round_trip_ms`: of the newest heartbeat
+    that it answered. `silent_ms`: since it last answered. All None if we do not lead."""
     raft = replica.raft
     role = raft.role
     if not isinstance(role, Leader):
-        return None
+        return {"match_index": None, "round_trip_ms": None, "silent_ms": None}
     if member == raft.member:
-        return raft.last_index
-    return role.progress[member].match_index  # type: ignore[index]
+        return {"match_index": raft.last_index, "round_trip_ms": 0.0, "silent_ms": 0}
+    peer = role.progress[MemberId(member)]
+    round_trip = peer.round_trip
+    return {
+        "match_index": peer.match_index,
+        "round_trip_ms": None if round_trip is None else round(round_trip * 1000, 3),
+        "silent_ms": round((replica.now - peer.contact) * 1000),
+    }

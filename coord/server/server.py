@@ -14,6 +14,7 @@ import secrets
 import signal
 import socket
 import time
+from typing import Any
 
 import trio
 
@@ -32,6 +33,7 @@ from coord.raft.ready import (
 from coord.raft.types import MemberId
 from coord.replica.inputs import ClusterKnown, Event, FrameTooLong, HandOver
 from coord.replica.replica import Replica
+from coord.replica.status import quantiles_ms
 from coord.server.config import Address, Settings
 from coord.server.driver import drive
 from coord.server.hub import Hub
@@ -100,6 +102,7 @@ class _Server:
             random.random,
             secrets.token_bytes,
             self._on_event,
+            self._tell_of_disk,
         )
         self._hub: Hub = Hub(settings.limits, Words(lambda: statistics_of(self._replica, self._hub)))
         self._disk = Disk(store, self._hub.post, self._fail)
@@ -143,6 +146,11 @@ class _Server:
         """Nothing is lost without it, but the next start finds a log that is marked as complete."""
         self._hub.close()
         self._disk.close()
+
+    def _tell_of_disk(self) -> dict[str, Any]:
+        """For the status document: what only the server knows."""
+        durations = self._disk.durations
+        return {"disk": {"syncs": durations.count, **quantiles_ms(durations)}}
 
     # -- beside the loop
 
@@ -199,7 +207,7 @@ class _Server:
                 log.info("term %d: no leader is known", term)
             case BecameFollower(term, leader):
                 log.info("term %d: follows member %d", term, leader)
-            case ElectionStarted(term, pre):
+            case ElectionStarted(term, pre, _):
                 log.info("%s term %d", "asks whether it could win" if pre else "stands for leader in", term)
             case Voted(term, candidate):
                 log.info("term %d: votes for member %d", term, candidate)

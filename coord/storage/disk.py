@@ -22,6 +22,7 @@ from threading import Thread
 from typing import NamedTuple
 
 from coord.raft.ready import Persist
+from coord.replica.durations import Durations
 from coord.replica.inputs import Persisted
 from coord.storage.store import Store
 
@@ -71,6 +72,8 @@ class Disk:
         self._post = post
         self._fail = fail
         self._pace = pace or Pace()
+        self.durations = Durations()
+        """Of the writes, each with its sync, which is most of it."""
         self._queue: SimpleQueue[Persist | _ClusterId | None] = SimpleQueue()
         self._given = 0
         """What was handed to the worker; written by the loop only."""
@@ -112,6 +115,7 @@ class Disk:
             self._store.write(batch)
         end = time.perf_counter()
         self._pace.add(end - start, end)
+        self.durations.add(end - start)
         self._post(Persisted(batch[-1].token))
 
     @contextmanager

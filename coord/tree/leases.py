@@ -16,7 +16,8 @@ that is a scan about every half ttl.
 """
 
 from dataclasses import dataclass, field
-from typing import Final
+from enum import StrEnum
+from typing import Final, NamedTuple
 
 from coord.tree.acl import Identity
 from coord_protocol.extensions import LeaseInfo
@@ -79,6 +80,11 @@ class Lease:
         return self.epoch != 0
 
     @property
+    def address(self) -> str:
+        """Of the session's client; "" for a plain lease, which is nobody's in particular."""
+        return next((user for scheme, user in self.identities if scheme == "ip"), "")
+
+    @property
     def kind(self) -> str:
         return "session" if self.epoch else "lease"
 
@@ -98,6 +104,25 @@ class Lease:
 
 Session = Lease
 """Where only a lease with a connection can be meant."""
+
+
+class End(StrEnum):
+    """Why a session or lease is over."""
+
+    EXPIRED = "expired"
+    """Its deadline passed."""
+
+    CLOSED = "closed"
+    """A session's client said goodbye."""
+
+    REVOKED = "revoked"
+
+
+class Ended(NamedTuple):
+    """`lease` as it was at its end: its keys are those that went with it."""
+
+    lease: Lease
+    how: End
 
 
 class Leases:
@@ -178,4 +203,5 @@ def _info(lease: Lease, clock_ms: int) -> LeaseInfo:
         remaining_ms=max(0, lease.deadline_ms - clock_ms - (lease.span_ms - lease.ttl_ms)),
         keys=lease.keys_in_order(),
         meta=lease.meta,
+        address=lease.address,
     )

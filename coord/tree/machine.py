@@ -47,7 +47,7 @@ from coord.tree.commands import (
 )
 from coord.tree.configuration import Addresses, configuration_text
 from coord.tree.digest import digest
-from coord.tree.leases import Lease, Leases, Session
+from coord.tree.leases import End, Ended, Lease, Leases, Session
 from coord.tree.multi import Multi
 from coord.tree.outcomes import (
     NO_LEASE,
@@ -144,7 +144,10 @@ class Machine:
         """(session, epoch) of the connections that lost their session in the latest run: it ended, or it
         moved to another connection. Local."""
 
-        self._wall_ms = 0
+        self.ended: list[Ended] = []
+        """The sessions and leases that ended in the latest run. Local."""
+
+        self.wall_ms = 0
         """The leader's wall clock when it made the present run: only ever shown, as ctime and mtime."""
 
         self._handlers: dict[int, Handler] = {
@@ -174,9 +177,10 @@ class Machine:
         zxid: int = run.first
         assert zxid == self.applied_index + 1, "runs are applied in the order of the log, each once"
         self.departed = []
+        self.ended = []
         data = run.data
         if data:
-            version, clock_ms, self._wall_ms = _unpack_run_head(data)
+            version, clock_ms, self.wall_ms = _unpack_run_head(data)
             if version != VERSION:
                 raise UnreadableLog(f"entry {zxid} has log version {version}; this is version {VERSION}")
             if clock_ms > self.clock_ms:
@@ -263,7 +267,7 @@ class Machine:
         self, data: bytes, body: int, end: int, session: Session, zxid: int, number: int, path_length: int
     ) -> Outcome:
         path, content, acl, mode, lease_id = decode_create(data, body, end, number, path_length)
-        outcome = create(self.tree, self.leases, session, path, content, acl, mode, lease_id, zxid, self._wall_ms)
+        outcome = create(self.tree, self.leases, session, path, content, acl, mode, lease_id, zxid, self.wall_ms)
         if self._watching and type(outcome) is Created:
             path = outcome.path
             parent = parent_of(path)
@@ -286,7 +290,7 @@ class Machine:
         self, data: bytes, body: int, end: int, session: Session, zxid: int, version: int, path_length: int
     ) -> Outcome:
         path, content = decode_set_data(data, body, end, path_length)
-        outcome = set_data(self.znodes, session, path, content, version, zxid, self._wall_ms)
+        outcome = set_data(self.znodes, session, path, content, version, zxid, self.wall_ms)
         if self._watching and type(outcome) is Znode:
             self.watches.fire_data_changed(path, zxid, outcome.acl)
         return outcome
@@ -298,7 +302,7 @@ class Machine:
         return set_acl(self.znodes, session, path, acl, version)
 
     def _multi(self, data: bytes, body: int, end: int, session: Session, zxid: int, *_: int) -> Outcome:
-        multi = Multi(self.tree, self.leases, self.watches, session, zxid, self._wall_ms)
+        multi = Multi(self.tree, self.leases, self.watches, session, zxid, self.wall_ms)
         return multi.apply(data, body, end)
 
     # Sessions
@@ -347,7 +351,7 @@ class Machine:
         return None
 
     def _close_session(self, data: bytes, offset: int, end: int, session: Session, zxid: int, *_: int) -> Outcome:
-        self._end(session, zxid)
+        self._end(session, End.CLOSED, zxid)
         return None
 
     # Leases
@@ -372,7 +376,7 @@ class Machine:
         lease = self.leases.lease(decode_number(data, offset)[0])
         if lease is None:
             return NO_LEASE
-        self._end(lease, zxid)
+        self._end(lease, End.REVOKED, zxid)
         return None
 
     def _end_lease(
@@ -389,11 +393,12 @@ class Machine:
 
     def _end_overdue(self, zxid: int) -> None:
         for lease in self.leases.overdue(self.clock_ms):
-            self._end(lease, zxid)
+            self._end(lease, End.EXPIRED, zxid)
 
-    def _end(self, lease: Lease, zxid: int) -> None:
+    def _end(self, lease: Lease, how: End, zxid: int) -> None:
         """The session or lease is over: its keys go with it, in the order they came, as one change."""
         self.leases.remove(lease)
+        self.ended.append(Ended(lease, how))
         if lease.is_session:
             self.departed.append((lease.id, lease.epoch))
         for path in lease.keys_in_order():
@@ -422,7 +427,7 @@ class Machine:
             old,
             data=configuration_text(self.members, zxid),
             mzxid=zxid,
-            mtime_ms=self._wall_ms,
+            mtime_ms=self.wall_ms,
             version=-1,
             body=None,
         )

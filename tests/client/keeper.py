@@ -406,7 +406,7 @@ class Keeper:
             case OpCode.LEASE_LIST:
                 self._need_extensions()
                 infos = [
-                    LeaseInfo(number, "session", each.name, round(each.timeout * 1000), 0, [], None)
+                    LeaseInfo(number, "session", each.name, round(each.timeout * 1000), 0, [], None, "127.0.0.1")
                     for number, each in self.sessions.items()
                 ]
                 return LeaseListResponse(infos).encode()

@@ -197,8 +197,8 @@ def test_records_compare_and_print_by_their_fields() -> None:
 
 def test_records_within_records_and_vectors_decode() -> None:
     infos = [
-        LeaseInfo(7, "lease", "n", 9, 3, ["/a", "/b"], None),
-        LeaseInfo(8, "session", "", 1, 2, [], b"m"),
+        LeaseInfo(7, "lease", "n", 9, 3, ["/a", "/b"], None, ""),
+        LeaseInfo(8, "session", "", 1, 2, [], b"m", "10.0.0.7"),
     ]
 
     assert LeaseListResponse.decode(LeaseListResponse(infos).encode()).leases == infos

@@ -87,7 +87,7 @@ def test_an_election_is_announced_once_however_often_pre_votes_are_repeated() ->
     """What happened goes to a log that people read."""
     raft = member()
     raft.advance_time(0.08)
-    assert raft.take_ready().happened == [ElectionStarted(Term(1), pre=True)]
+    assert raft.take_ready().happened == [ElectionStarted(Term(1), pre=True, silence=None)]
 
     raft.advance_time(raft.next_deadline())
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from coord.raft.types import MemberId
 from coord.replica.inputs import FrameTooLong, Persisted, Received
 from coord.tree.acl import OPEN
 from coord_protocol.errors import Code
@@ -399,6 +400,30 @@ def test_status_tells_of_the_cluster() -> None:
         str(member): f"host{member}:2181" for member in (1, 2, 3)
     }
     assert [one["match_index"] for one in status["members"].values()] == [status["last_index"]] * 3
+    assert status["wall_ms"] == int(world.now * 1000)
+    assert status["requests"] == {"received": 2, "sent": 2, "outstanding": 0}  # a reply to the handshake, too
+    assert status["latency"]["samples"] > 0
+    assert 0.0 <= status["latency"]["p50_ms"] <= status["latency"]["p99_ms"] <= status["latency"]["max_ms"]
+
+
+def test_the_leader_tells_how_far_and_how_near_each_member_is() -> None:
+    import json
+
+    world = World(3)
+    world.cut_off.add(MemberId(3))
+    client = connected(world, world.leader.member)
+    client.ask(OpCode.CREATE, create("/a"))
+    world.pass_time(0.3)
+
+    members = json.loads(StatusResponse.decode(client.ask(OpCode.STATUS)[1]).json)["members"]
+
+    near, far = members["2"], members["3"]
+    assert near["match_index"] > far["match_index"]
+    assert near["round_trip_ms"] == 0.0, "the network of these tests takes no time"
+    assert near["silent_ms"] < 100 <= far["silent_ms"]
+    follower = connected(world, 2)
+    of_follower = json.loads(StatusResponse.decode(follower.ask(OpCode.STATUS)[1]).json)["members"]
+    assert {one["match_index"] for one in of_follower.values()} == {None}
 
 
 def test_a_silent_stranger_is_shown_the_door() -> None:

@@ -2,7 +2,7 @@
 
 import errno
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 import msgspec
@@ -106,6 +106,22 @@ def test_fast_disk_answers_before_submit_returns() -> None:
 
     assert set(loop.threads) == {threading.current_thread().name}
     disk.close()
+
+
+@pytest.mark.parametrize("pace", [fast, slow])
+def test_disk_tells_how_long_its_writes_take_whoever_writes(pace: Callable[[], Pace]) -> None:
+    disk, loop, _ = make(SimulatedFiles(), pace())
+
+    for token in range(1, 6):
+        disk.submit(entry(token))
+        loop.wait_for(token)
+
+    disk.close()
+    assert disk.durations.count == 5
+    p50, p99 = disk.durations.quantiles(0.5, 0.99)
+    assert p50 is not None
+    assert p99 is not None
+    assert 0.0 < p50 <= p99 == disk.durations.greatest
 
 
 def test_slow_disk_does_not_hold_up_the_loop() -> None:

@@ -375,7 +375,7 @@ def test_info_tells_holder_time_left_and_keys(world: World, client: Client) -> N
     client.set_data("/b")
     world.pass_time(1_500)
 
-    assert info_of(world, lease) == LeaseInfo(lease, "lease", "backup", 5_000, 3_500, ["/b", "/a"], b"\0\1")
+    assert info_of(world, lease) == LeaseInfo(lease, "lease", "backup", 5_000, 3_500, ["/b", "/a"], b"\0\1", "")
     assert world.machine.leases.info(4711, 0) is None
 
 

@@ -70,9 +70,9 @@ def moved_session_is_served_on_both_connections(patch: pytest.MonkeyPatch) -> No
 def ephemerals_outlive_their_session(patch: pytest.MonkeyPatch) -> None:
     end = Machine._end
 
-    def end_without_keys(self: Machine, lease: Any, zxid: int) -> None:
+    def end_without_keys(self: Machine, lease: Any, how: Any, zxid: int) -> None:
         lease.keys.clear()
-        end(self, lease, zxid)
+        end(self, lease, how, zxid)
 
     patch.setattr(Machine, "_end", end_without_keys)
 

@@ -119,7 +119,7 @@ def state_depends_on_the_server(patch: pytest.MonkeyPatch) -> None:
     def apply_and_differ(self: Machine, run: Any, origin: Any, on_outcome: Any) -> None:
         apply(self, run, origin, on_outcome)
         if origin.member == 2 and run.first > 50:
-            self._wall_ms += 1
+            self.wall_ms += 1
             self.clock_ms += 1
 
     patch.setattr(Machine, "apply", apply_and_differ)
