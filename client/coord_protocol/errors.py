@@ -20,8 +20,8 @@
     ├── LockError
     │   ├── LockTimeout                 not won in the time given; no contender is left behind
     │   └── LockLost                    the body was cancelled: the right ended before it did
-    ├── StaleToken                      a resource has seen a newer holder than the one who asks
     ├── LeaseLost                       likewise: the lease ended before the body did
+    ├── StaleToken                      a resource has seen a newer holder than the one who asks
     └── ProtocolError                   a bug on one side
         ├── LocalProtocolError          ours: the call was wrong
         └── RemoteProtocolError         theirs: bytes that no correct peer sends
@@ -417,6 +417,8 @@ class StaleToken(CoordError):
         self.token = token
         self.newest = newest
         """The newest that the resource has seen; None if it did not tell."""
+
+
 class LeaseLost(CoordError):
     """The lease ended while the body ran, or could not be confirmed, so the body was cancelled.
 

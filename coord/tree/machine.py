@@ -388,7 +388,7 @@ class Machine:
         lease = self.leases.table.get(decode_number(data, offset)[0])
         if lease is None:
             return NO_LEASE
-        self._end(lease, zxid)
+        self._end(lease, End.REVOKED, zxid)
         return None
 
     def _end_overdue(self, zxid: int) -> None:
