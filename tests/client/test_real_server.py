@@ -5,7 +5,7 @@ import anyio.to_thread
 import pytest
 from kazoo.client import KazooClient
 
-from coord_client import CREATOR_ALL_ACL, Client, EventType, connect
+from coord_client import CREATOR_ALL_ACL, Client, EventType
 from coord_client.addresses import Address
 from coord_client.session import Stream, dial_tcp
 from coord_protocol.errors import (
@@ -58,7 +58,7 @@ async def test_transactions(world: World) -> None:
 
 @in_every_way
 async def test_identities_and_acls(world: World) -> None:
-    async with world.connect(auth=[("digest", "bob:pw")]) as bob, connect(world.server) as stranger:
+    async with world.connect(auth=[("digest", "bob:pw")]) as bob, world.connect_to(world.server) as stranger:
         await bob.create("/a", b"secret", acl=CREATOR_ALL_ACL)
         root = world.root
         with pytest.raises(NoAuth):

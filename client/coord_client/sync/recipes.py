@@ -1,0 +1,14 @@
+"""The recipes of `coord_client.recipes` for threads, by the same names: see `coord_client.sync`."""
+
+from typing import Any
+
+from coord_client import recipes
+from coord_client.sync.facade import mirrored
+
+
+def __getattr__(name: str) -> Any:
+    return mirrored(getattr(recipes, name))
+
+
+def __dir__() -> list[str]:
+    return dir(recipes)
