@@ -66,6 +66,7 @@ if TYPE_CHECKING:
 
     from coord_client.recipes.election import Election
     from coord_client.recipes.lock import Lock
+    from coord_client.recipes.queueing import Layout
 
 T = TypeVar("T")
 
@@ -405,18 +406,28 @@ class Client:
         *,
         name: str | None = None,
         timeout: float | None = None,
+        margin: float = 0.0,
+        layout: Layout = "kazoo",
         extra_patterns: tuple[str, ...] = (),
     ) -> Lock:
         """`async with client.lock(path) as held: …`: see `coord_client.recipes.lock`."""
         from coord_client.recipes.lock import Lock  # noqa: PLC0415  (recipes import the client)
 
-        return Lock(self, path, name=name, timeout=timeout, extra_patterns=extra_patterns)
+        return Lock(self, path, name=name, timeout=timeout, margin=margin, layout=layout, extra_patterns=extra_patterns)
 
-    def election(self, path: str, *, name: str | None = None, timeout: float | None = None) -> Election:
+    def election(
+        self,
+        path: str,
+        *,
+        name: str | None = None,
+        timeout: float | None = None,
+        margin: float = 0.0,
+        layout: Layout = "kazoo",
+    ) -> Election:
         """`async with client.election(path) as leadership: …`: see `coord_client.recipes.election`."""
         from coord_client.recipes.election import Election  # noqa: PLC0415  (recipes import the client)
 
-        return Election(self, path, name=name, timeout=timeout)
+        return Election(self, path, name=name, timeout=timeout, margin=margin, layout=layout)
 
     def start_soon(self, function: Callable[..., Coroutine[Any, Any, None]], *args: object) -> None:
         """Run something in the background, until the client's scope ends.

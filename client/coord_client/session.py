@@ -193,9 +193,10 @@ class Session:
     def guarding(self, tenure: Tenure, session_id: int) -> Iterator[None]:
         """Within it, `tenure` follows this session's deadline, and ends with the session `session_id`."""
         self._tenures.append(tenure)
-        tenure.extend(self.deadline)
         if session_id != self.session_id:
             tenure.end("the session has expired")
+        else:
+            tenure.extend(self.deadline)
         try:
             yield
         finally:

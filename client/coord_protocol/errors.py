@@ -19,6 +19,8 @@
     ├── WatchOverflow                   events came faster than they were taken; some are lost
     ├── LockError
     │   ├── LockTimeout                 not won in the time given; no contender is left behind
+    │   ├── NoCandidate                 nobody of that name stands for election
+    │   ├── PermitsDiffer               a semaphore that others use with another number of permits
     │   └── LockLost                    the body was cancelled: the right ended before it did
     ├── LeaseLost                       likewise: the lease ended before the body did
     ├── StaleToken                      a resource has seen a newer holder than the one who asks
@@ -400,6 +402,14 @@ class LockError(CoordError):
 
 class LockTimeout(LockError):
     """The lock was not won in the time given. The contender is removed from the queue."""
+
+
+class NoCandidate(LockError):
+    """Nobody of that name stands for election, so that leadership cannot be handed over. Nothing has changed."""
+
+
+class PermitsDiffer(LockError):
+    """The semaphore was created with another number of permits."""
 
 
 class LockLost(LockError):

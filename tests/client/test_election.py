@@ -4,7 +4,7 @@ import anyio
 import pytest
 
 from coord_client import Client
-from coord_client.recipes.lock import Contender
+from coord_client.recipes import Contender
 from coord_protocol.errors import LockLost, LockTimeout, NoNode, SessionExpired
 from tests.client.backends import on_both_backends
 from tests.client.keeper import Keeper

@@ -7,7 +7,7 @@ import anyio
 import pytest
 
 from coord_client import Client
-from coord_client.recipes.lock import Held, Lock
+from coord_client.recipes import Held, Lock
 from coord_protocol.errors import (
     ConnectionLost,
     LockLost,

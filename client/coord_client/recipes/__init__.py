@@ -1,1 +1,40 @@
 """Recipes: what people build from znodes, one file each. They know a `Client`, and nothing of the wire."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from coord_client.recipes.election import Election, Leadership
+    from coord_client.recipes.holding import Held
+    from coord_client.recipes.lock import Lock
+    from coord_client.recipes.queueing import Contender
+    from coord_client.recipes.read_write_lock import ReadWriteLock
+    from coord_client.recipes.semaphore import Semaphore
+
+__all__ = [
+    "Contender",
+    "Election",
+    "Held",
+    "Leadership",
+    "Lock",
+    "ReadWriteLock",
+    "Semaphore",
+]
+
+# Loaded when first asked for: a program that wants a lock need not load the rest.
+_MODULES: Final = {
+    "Contender": "queueing",
+    "Election": "election",
+    "Held": "holding",
+    "Leadership": "election",
+    "Lock": "lock",
+    "ReadWriteLock": "read_write_lock",
+    "Semaphore": "semaphore",
+}
+
+
+def __getattr__(name: str) -> object:
+    module = _MODULES.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{module}"), name)
