@@ -193,6 +193,8 @@ class Keeper:
         self.is_silent = False
         self.cut_off: set[str] = set()
         """Labels of clients behind a partition."""
+        self._delayed_events: list[tuple[EventType, str]] | None = None
+        """Those of a transaction that is under way."""
         self.knows_persistent_types = True
         """ZooKeeper's removeWatches does so from 3.9 on."""
 
@@ -421,16 +423,21 @@ class Keeper:
         operations = decode_multi_request(body, REQUEST_HEADER.size)
         before = {path: Znode(**vars(znode)) for path, znode in self.znodes.items()}
         self.zxid += 1
+        self._delayed_events = []  # nobody is told of what is taken back
         results: list[tuple[OpCode, Record | None]] = []
         for index, (opcode, record) in enumerate(operations):
             try:
                 result = self._write(link, record)
             except ApiError as error:
                 self.znodes = before
+                self._delayed_events = None
                 return encode_multi_failure(len(operations), index, error.code)
             if isinstance(result, Create2Response):
                 result = CreateResponse(result.path)
             results.append((opcode, result))
+        events, self._delayed_events = self._delayed_events, None
+        for event, path in events:
+            self._fire(event, path)
         return encode_multi_response(results)
 
     # The tree.
@@ -506,6 +513,9 @@ class Keeper:
         link.watched -= {(kind, record.path) for kind in kinds}
 
     def _fire(self, event: EventType, path: str) -> None:
+        if self._delayed_events is not None:
+            self._delayed_events.append((event, path))
+            return
         for link in self.links:
             kinds = {
                 EventType.CHILDREN_CHANGED: {"child"},

@@ -1,13 +1,17 @@
 """The election: a lock in the words of leadership, and watching who leads."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 import anyio
 import pytest
 
 from coord_client import Client
-from coord_client.recipes import Contender
-from coord_protocol.errors import LockLost, LockTimeout, NoNode, SessionExpired
+from coord_client.recipes import Contender, Leadership
+from coord_protocol.errors import LockLost, LockTimeout, NoCandidate, NoNode, SessionExpired
+from coord_protocol.requests import OpCode
 from tests.client.backends import on_both_backends
-from tests.client.keeper import Keeper
+from tests.client.keeper import Action, Keeper, Once
 from tests.client.opening import client_of
 
 PATH = "/workers/leader"
@@ -53,6 +57,134 @@ async def test_a_leader_that_resigns_hands_over_without_an_error() -> None:
 async def lead_once(client: Client) -> None:
     async with client.election(PATH):
         await anyio.sleep(1.0)
+
+
+# Handing over.
+
+
+class Reigns:
+    """Candidates that stand for election and lead for a second, in the order given."""
+
+    def __init__(self, keeper: Keeper) -> None:
+        self.keeper = keeper
+        self.led: list[str] = []
+
+    async def stand(self, name: str) -> None:
+        async with client_of(self.keeper, name=name) as client, client.election(PATH):
+            self.led.append(name)
+            await anyio.sleep(1.0)
+
+    async def remove(self, client: Client, name: str) -> None:
+        """Take its znode out of the queue."""
+        for candidate in await client.election(PATH).candidates():
+            if candidate.name == name:
+                await client.delete(candidate.znode)
+
+    @asynccontextmanager
+    async def behind_leader(self, *names: str) -> AsyncIterator[tuple[Client, Leadership]]:
+        """We lead, they stand behind us. Ends when all have led."""
+        with anyio.fail_after(600):
+            async with (
+                client_of(self.keeper, name="leader") as client,
+                anyio.create_task_group() as tasks,
+                client.election(PATH) as leadership,
+            ):
+                for name in names:
+                    tasks.start_soon(self.stand, name)
+                    await anyio.sleep(0.1)
+                yield client, leadership
+
+
+@on_both_backends
+async def test_a_leader_hands_over_to_whom_it_names() -> None:
+    """The skipped queue up anew, behind all others; the others keep their order."""
+    reigns = Reigns(Keeper())
+    async with reigns.behind_leader("a", "b", "c", "d") as (_, leadership):
+        await leadership.hand_over("c")
+        raise AssertionError("led on after handing over")
+
+    assert reigns.led[:2] == ["c", "d"]
+    assert sorted(reigns.led[2:]) == ["a", "b"]
+
+
+@on_both_backends
+async def test_nobody_leads_before_the_body_has_ended() -> None:
+    reigns = Reigns(Keeper())
+    async with reigns.behind_leader("a", "b") as (_, leadership):
+        try:
+            await leadership.hand_over("b")
+        finally:
+            with anyio.CancelScope(shield=True):
+                await anyio.sleep(3.0)
+            assert reigns.led == []
+
+    assert reigns.led == ["b", "a"]
+
+
+@on_both_backends
+async def test_a_leader_that_names_nobody_who_stands_leads_on() -> None:
+    reigns = Reigns(Keeper())
+    async with reigns.behind_leader("a", "b") as (client, leadership):
+        with pytest.raises(NoCandidate, match="no candidate 'x'; there stands 'a', 'b'"):
+            await leadership.hand_over("x")
+        with pytest.raises(NoCandidate, match="no candidate 'leader'"):
+            await leadership.hand_over("leader")
+        await client.transaction(leadership.fence()).create("/led-on").commit()
+
+    assert reigns.led == ["a", "b"]
+
+
+@on_both_backends
+async def test_if_the_successor_has_gone_meanwhile_the_next_in_line_leads() -> None:
+    reigns = Reigns(Keeper())
+    async with reigns.behind_leader("a", "b", "c") as (client, leadership):
+        try:
+            await leadership.hand_over("b")
+        finally:
+            with anyio.CancelScope(shield=True):
+                await reigns.remove(client, "b")
+
+    assert reigns.led == ["a", "c", "b"]
+
+
+@on_both_backends
+async def test_one_between_that_leaves_at_the_last_moment_does_not_stop_the_hand_over() -> None:
+    """The transaction is refused as a whole then, and made anew."""
+    keeper = Keeper()
+    reigns = Reigns(keeper)
+
+    def remove_first(opcode: OpCode, _: object) -> Action:
+        if opcode == OpCode.MULTI and "a" in waiting:
+            del keeper.znodes[waiting.pop("a")]
+        return Action.SERVE
+
+    async with reigns.behind_leader("a", "b", "c") as (client, leadership):
+        waiting = {each.name: each.znode for each in await client.election(PATH).candidates()}
+        keeper.on_request = remove_first
+        await leadership.hand_over("c")
+
+    assert keeper.count(OpCode.MULTI) == 2
+    assert reigns.led[0] == "c"
+
+
+@pytest.mark.parametrize("action", [Action.CUT_BEFORE, Action.CUT_AFTER])
+def test_a_lost_answer_to_the_hand_over_is_made_good(action: Action) -> None:
+    @on_both_backends
+    async def story() -> None:
+        keeper = Keeper()
+        reigns = Reigns(keeper)
+        async with reigns.behind_leader("a", "b") as (_, leadership):
+            keeper.on_request = Once(action, OpCode.MULTI)
+            await leadership.hand_over("b")
+
+        assert reigns.led == ["b", "a"]
+        assert not [path for path, znode in keeper.znodes.items() if znode.owner]
+
+    for backend in ("trio", "asyncio"):
+        story(backend)
+
+
+# Losing it.
 
 
 @on_both_backends

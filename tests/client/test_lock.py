@@ -3,11 +3,12 @@
 import anyio
 import pytest
 
-from coord_client import Client
+from coord_client import Client, Delete
 from coord_client.recipes import Contender
 from coord_protocol.errors import (
     ConnectionLost,
     LocalProtocolError,
+    LockLost,
     LockTimeout,
     SessionExpired,
 )
@@ -81,7 +82,59 @@ async def test_a_release_wakes_one_contender_however_many_wait() -> None:
         await anyio.sleep(0.5)
 
         assert log == ["a begins"]
-        assert [opcode for opcode, _ in keeper.seen] == [OpCode.DELETE], "it knew that nobody else was before it"
+        assert [opcode for opcode, _ in keeper.seen] == [OpCode.DELETE, OpCode.GET_CHILDREN2]
+
+
+@on_both_backends
+async def test_the_end_of_a_contender_that_merely_waited_is_nobodys_turn() -> None:
+    """The last one before us may give up while the holder goes on."""
+    keeper = Keeper()
+    log: list[str] = []
+    async with (
+        client_of(keeper, name="a") as a,
+        client_of(keeper, name="b") as b,
+        client_of(keeper, name="c") as c,
+        anyio.create_task_group() as tasks,
+        a.lock(PATH),
+    ):
+        with anyio.move_on_after(1.0):
+            async with anyio.create_task_group() as impatient:
+                impatient.start_soon(hold, b, log)
+                await anyio.sleep(0.1)
+                tasks.start_soon(hold, c, log)
+        await anyio.sleep(1.0)
+
+        assert [each.name for each in await a.lock(PATH).contenders()] == ["a", "c"]
+        assert log == []
+
+    assert log == ["c begins", "c ends"]
+
+
+@on_both_backends
+async def test_a_contender_taken_out_together_with_the_holder_does_not_take_the_lock() -> None:
+    """One transaction: the contender hears of the holder's end first, and of its own a moment later."""
+    keeper = Keeper()
+    log: list[str] = []
+    async with (
+        client_of(keeper, name="a") as a,
+        client_of(keeper, name="b") as b,
+        client_of(keeper, name="c") as c,
+        anyio.create_task_group() as tasks,
+    ):
+
+        async def remove_two() -> None:
+            async with a.lock(PATH) as held:
+                for client in (b, c):
+                    tasks.start_soon(hold, client, log)
+                    await anyio.sleep(0.1)
+                znodes = [each.znode for each in await a.lock(PATH).contenders()]
+                await a.transaction(Delete(held.znode), Delete(znodes[1])).commit()
+                await anyio.sleep(600)
+
+        with pytest.raises(LockLost):
+            await remove_two()
+
+    assert log == ["c begins", "c ends", "b begins", "b ends"]
 
 
 @on_both_backends
@@ -228,10 +281,34 @@ async def test_a_contender_that_somebody_removes_queues_up_again() -> None:
         async with client.lock(PATH):
             tasks.start_soon(hold, client, log)
             await anyio.sleep(1.0)
-            await client.delete(f"{PATH}/{contenders(keeper)[1]}")
+            removed = contenders(keeper)[1]
+            await client.delete(f"{PATH}/{removed}")
+            await anyio.sleep(0.1)
+            assert len(contenders(keeper)) == 2, "at once, not when the holder is gone"
+            assert removed not in contenders(keeper)
         await anyio.sleep(0.5)
 
         assert log == ["a begins"]
+
+
+@on_both_backends
+async def test_a_contender_whose_data_somebody_writes_keeps_its_place_and_its_fence() -> None:
+    keeper = Keeper()
+    async with client_of(keeper, name="a") as client, anyio.create_task_group() as tasks:
+
+        async def write_fenced() -> None:
+            async with client.lock(PATH, name="b") as held:
+                await client.transaction(held.fence()).create("/written").commit()
+
+        async with client.lock(PATH):
+            tasks.start_soon(write_fenced)
+            await anyio.sleep(1.0)
+            before = contenders(keeper)
+            await client.set(f"{PATH}/{before[1]}", b"b, so they say")
+            await anyio.sleep(1.0)
+            assert contenders(keeper) == before
+
+    assert "/written" in keeper.znodes
 
 
 @on_both_backends

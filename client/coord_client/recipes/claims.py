@@ -120,12 +120,13 @@ class Claim:
         finally:
             self._on_touched = None
 
-    async def wait_for(self, change: Change) -> WatchEvent | None:
-        """Wait for the change of another znode. None if somebody touches ours before."""
+    async def wait_for(self, change: Change) -> bool:
+        """Wait for the change of another znode. False if somebody touches ours before."""
         try:
             with anyio.CancelScope() as scope, self.telling(lambda _: scope.cancel()):
-                return await change.wait()
-            return None
+                await change.wait()
+                return True
+            return False
         finally:
             change.cancel()
 

@@ -5,12 +5,11 @@ Each contender has a znode below the queue's path, ephemeral and sequential, who
 it, a reader only for the writers before it. It watches the last one of these alone, so that a release wakes
 one contender, and not all.
 
-What to do when that one is gone. Somebody before it may be there still: then it has merely given up waiting,
-and the queue must be read anew. But nobody is put in before us later: numbers only grow while the queue's
-path has children, and our own list was read after our znode was created, so it named all who were ever before
-us. If it named just the one we watched, its end is our turn, and no further look is needed. Otherwise one
-look (a round trip) decides. A contender watches its own znode from the start, so that it hears at once of
-being taken out of the queue, and has nothing left to do when its turn comes.
+When that one is gone, one look at the queue (a round trip) decides, and it cannot be saved. Somebody before it
+may be there still: then it has merely given up waiting. Nor is it enough that it was alone before us, though
+nobody is ever put in before others: one transaction may have taken it and us out, as handing over does, and
+the news of its end comes before that of ours. But nothing else is left to do then: a contender watches its own
+znode from the start, so it has its token already, and hears at once of being taken out.
 
 Two layouts, for the two libraries that others use. They do not mix on one path:
 
@@ -36,7 +35,6 @@ from coord_client.recipes.claims import Claim
 from coord_client.transaction import Delete
 from coord_protocol.errors import ApiError, LockTimeout, NoNode
 from coord_protocol.paths import join, split
-from coord_protocol.records import EventType
 
 Layout = Literal["kazoo", "curator"]
 
@@ -131,17 +129,11 @@ class Queue:
                 return True
             if not is_patient:
                 return False
-            if await self._wait_for_end(ahead[-1], claim) and len(ahead) == 1:
-                return True
-
-    async def _wait_for_end(self, name: str, claim: Claim) -> bool:
-        """True if the contender `name` is gone; False if something else happened, to it or to us."""
-        try:
-            _, change = await self._client.get_and_watch(join(self.path, name))
-        except NoNode:
-            return True
-        event = await claim.wait_for(change)
-        return event is not None and event.type is EventType.DELETED
+            try:
+                _, change = await self._client.get_and_watch(join(self.path, ahead[-1]))
+            except NoNode:
+                continue
+            await claim.wait_for(change)
 
     async def _read(self) -> dict[str, str]:
         """Names of the contenders in order, and the infix of each."""

@@ -146,7 +146,7 @@ class Semaphore:
             if len(taken) < self.permits or self.timeout == 0:
                 change.cancel()
                 return len(taken) < self.permits
-            if await place.wait_for(change) is None:
+            if not await place.wait_for(change):
                 return False
 
     async def _take(self, place: Claim, permit: Claim) -> bool:
