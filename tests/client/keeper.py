@@ -251,7 +251,7 @@ class Keeper:
         del self.sessions[session_id]
         self.zxid += 1
         for path in [path for path, znode in self.znodes.items() if znode.owner == session_id]:
-            self._remove(path)
+            self.remove(path)
 
     @asynccontextmanager
     async def expiring_in_time(self) -> AsyncIterator[None]:
@@ -450,7 +450,7 @@ class Keeper:
                 self._check(record.path, record.version)
                 if self.children(record.path):
                     raise _error(Code.NOT_EMPTY, record.path)
-                self._remove(record.path)
+                self.remove(record.path)
             case SetDataRequest():
                 znode = self._check(record.path, record.version)
                 znode.data, znode.mzxid, znode.version = record.data, self.zxid, znode.version + 1
@@ -475,7 +475,8 @@ class Keeper:
         self._fire(EventType.CHILDREN_CHANGED, parent_of(path))
         return Create2Response(path, self._stat(path))
 
-    def _remove(self, path: str) -> None:
+    def remove(self, path: str) -> None:
+        """A znode goes, whoever wanted it."""
         del self.znodes[path]
         self.znodes[parent_of(path)].pzxid = self.zxid
         self._fire(EventType.DELETED, path)
