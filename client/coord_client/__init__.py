@@ -7,7 +7,7 @@
             ...                                # cancelled before anybody else can hold the lock
 
 `connecting` opens a client, `client` has its operations, `session` explains the states of a session,
-`watches` and `transaction` their subjects, `recipes` locks and elections. Errors: `coord_protocol.errors`.
+`watches` and `transaction` their subjects, `recipes` locks, elections and more. Errors: `coord_protocol.errors`.
 """
 
 from coord_client.client import Client, Znode

@@ -142,3 +142,34 @@ async def test_curators_readers_and_writers_and_ours_stand_in_one_queue(world: W
     assert log[:3] == ["curator reads", "we leave", "curator writes"]
     assert sorted(log[3:5]) == ["curator reads", "we read"]
     assert log[5:] == ["we write"]
+
+
+@in_every_way
+async def test_curators_candidate_stands_with_ours_and_comes_again_when_it_is_skipped(world: World) -> None:
+    log: list[str] = []
+    async with (
+        world.connect() as client,
+        curators(world, "leader") as curator,
+        anyio.create_task_group() as tasks,
+    ):
+
+        async def curator_stands() -> None:
+            await curator.acquire()
+            log.append("curator leads")
+            leader = await world.recipes.Election(client, PATH, layout="curator").leader()
+            assert leader.name == "curator"
+            await curator.release()
+
+        async def stand() -> None:
+            async with world.recipes.Election(client, PATH, layout="curator", name="two"):
+                log.append("two leads")
+                await standing(client, 2)  # Curator's is back
+
+        async with world.recipes.Election(client, PATH, layout="curator", name="one") as leadership:
+            tasks.start_soon(curator_stands)
+            await standing(client, 2)
+            tasks.start_soon(stand)
+            await standing(client, 3)
+            await leadership.hand_over("two")
+
+    assert log == ["two leads", "curator leads"]

@@ -161,7 +161,7 @@ class Claim:
                 await self.find()
             if self.znode is not None:
                 await self.remove()
-        except ConnectionLost:
+        except (ConnectionLost, RequestTimeout):
             return False
         except CoordError:
             return True  # gone, or not ours to delete: the session's end removes it in any case

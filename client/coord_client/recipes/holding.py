@@ -43,7 +43,10 @@ class Held:
         self._tenure = tenure
 
     def fence(self) -> Check:
-        """Put it first in a transaction: refused (`NoNode`) if the right is not ours any more by then."""
+        """Put it first in a transaction: refused if the right is not ours any more by then.
+
+        With `NoNode`; or with `BadVersion`, if somebody has written to our znode.
+        """
         return Check(self.znode, self._version)
 
     def release(self) -> None:

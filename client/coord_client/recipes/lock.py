@@ -3,8 +3,8 @@
     async with client.lock("/locks/report", name="worker 7", timeout=30) as held:
         await client.transaction(held.fence()).set("/report", b"...").commit()
 
-Fair: who waits stands in a queue (`coord_client.recipes.queueing`), kazoo's `Lock` and Go's in the same one,
-or Curator's `InterProcessMutex` with `layout="curator"`.
+Fair: who waits stands in a queue (`coord_client.recipes.queueing`). kazoo's `Lock` stands in the same one, or
+Curator's `InterProcessMutex` with `layout="curator"`.
 
 If the session is lost, the body is cancelled before anybody else can hold the lock, and `LockLost` raised
 after it (`coord_client.recipes.holding`). If an answer is lost, the lock looks whether its znode is there
@@ -29,7 +29,7 @@ class Lock:
 
     `margin`: end the body so many seconds before the right ends, for work that takes time to stop.
     `extra_patterns`: what else stands before the number in names of contenders, as in kazoo's
-    `extra_lock_patterns`; such as "-lock-" of Go's, which wait for kazoo's as well.
+    `extra_lock_patterns`; such as "-lock-" of Go's `zk.Lock`, which waits for kazoo's as well.
     """
 
     def __init__(

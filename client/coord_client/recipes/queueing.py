@@ -11,16 +11,16 @@ nobody is ever put in before others: one transaction may have taken it and us ou
 the news of its end comes before that of ours. But nothing else is left to do then: a contender watches its own
 znode from the start, so it has its token already, and hears at once of being taken out.
 
-Two layouts, for the two libraries that others use. They do not mix on one path:
+Two layouts, for the libraries that others use. They do not mix on one path:
 
     kazoo    <32 hex digits>__lock__<number>       readers: …__rlock__<number>
     curator  _c_<uuid>-lock-<number>               readers: …__READ__<number>, writers: …__WRIT__<number>
 
-kazoo overlooks children with other names. Curator (5.x) counts every child of the path as a contender,
-sorted by what follows the infix, or by the whole name if there is no infix: keep nothing else there.
-Curator's readers watch the first writer before them and look again after each, we watch the last one; its
-locks are re-entrant within a thread, ours are not. A `Revoker` of Curator's that asks for the lock changes the
-holder's znode, which ends our right at once.
+kazoo overlooks children with other names. Go's `zk.Lock` has Curator's names. Curator (5.x) counts every child
+of the path as a contender, sorted by what follows the infix, or by the whole name if there is no infix: keep
+nothing else there. Curator's readers watch the first writer before them and look again after each, we watch
+the last one; its locks are re-entrant within a thread, ours are not. A `Revoker` of Curator's that asks for
+the lock changes the holder's znode, which ends our right at once.
 """
 
 import os
@@ -53,7 +53,8 @@ class Contender(NamedTuple):
     @property
     def is_reader(self) -> bool:
         """Whether it wants to share a read/write lock with other readers."""
-        return any(infix in self.znode for infix in READER_INFIXES)
+        _, name = split(self.znode)
+        return any(infix in name for infix in READER_INFIXES)
 
 
 class Rules(NamedTuple):
