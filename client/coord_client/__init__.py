@@ -7,14 +7,17 @@
             ...                                # cancelled before anybody else can hold the lock
 
 `connecting` opens a client, `client` has its operations, `session` explains the states of a session,
-`watches` and `transaction` their subjects, `recipes` locks, elections and more. Errors: `coord_protocol.errors`.
+`watches`, `transaction` and `leases` their subjects, `recipes` locks, elections and more. Errors:
+`coord_protocol.errors`.
 """
 
 from coord_client.client import Client, Znode
 from coord_client.connecting import connect
+from coord_client.leases import Lease, LeaseKey
 from coord_client.session import SessionState
 from coord_client.transaction import Check, Create, Delete, Set, Transaction
 from coord_client.watches import Change, WatchEvent, WatchStream
+from coord_protocol.extensions import LeaseInfo
 from coord_protocol.records import ACL, CREATOR_ALL_ACL, OPEN_ACL_UNSAFE, READ_ACL_UNSAFE, EventType, Stat
 
 __all__ = [
@@ -28,6 +31,9 @@ __all__ = [
     "Create",
     "Delete",
     "EventType",
+    "Lease",
+    "LeaseInfo",
+    "LeaseKey",
     "SessionState",
     "Set",
     "Stat",

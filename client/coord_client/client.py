@@ -11,12 +11,13 @@ order between tasks, but what one task sends after another operation of its own 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import AbstractContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeVar, overload
 
 import anyio
 
 from coord_client.connection import ANSWER_OFFSET, Request
+from coord_client.leases import DEFAULT_TTL, Lease, LeaseKeeper, LeaseKey
 from coord_client.session import Session, SessionState
 from coord_client.signals import Mailbox
 from coord_client.transaction import Op, OpResult, Transaction, create_mode, failure_of, result_of
@@ -24,13 +25,22 @@ from coord_client.watches import DEFAULT_STREAM_SIZE, Change, WatchStream
 from coord_protocol.errors import (
     ConnectionLost,
     CoordError,
-    ExtensionUnavailable,
+    LocalProtocolError,
     MarshallingError,
     NodeExists,
     NoNode,
     NoWatcher,
 )
-from coord_protocol.extensions import LeaseInfo, LeaseListRequest, LeaseListResponse, StatusResponse
+from coord_protocol.extensions import (
+    CreateWithLeaseRequest,
+    EndLeaseRequest,
+    LeaseInfo,
+    LeaseInfoRequest,
+    LeaseListRequest,
+    LeaseListResponse,
+    LeaseRevokeRequest,
+    StatusResponse,
+)
 from coord_protocol.multi import decode_multi_response, encode_multi_request
 from coord_protocol.paths import parent_of, validate_path
 from coord_protocol.records import ACL, OPEN_ACL_UNSAFE, Stat
@@ -92,6 +102,7 @@ class Client:
         self.name = name
         self._tasks = tasks
         self._chroot = chroot
+        self._lease_keeper = LeaseKeeper(self)
 
     # What is known of the session.
 
@@ -126,6 +137,7 @@ class Client:
         sequence: bool = ...,
         acl: tuple[ACL, ...] = ...,
         make_parents: bool = ...,
+        lease: LeaseKey | None = ...,
         include_stat: Literal[False] = ...,
     ) -> str: ...
 
@@ -139,6 +151,7 @@ class Client:
         sequence: bool = ...,
         acl: tuple[ACL, ...] = ...,
         make_parents: bool = ...,
+        lease: LeaseKey | None = ...,
         include_stat: Literal[True],
     ) -> tuple[str, Stat]: ...
 
@@ -151,19 +164,27 @@ class Client:
         sequence: bool = False,
         acl: tuple[ACL, ...] = OPEN_ACL_UNSAFE,
         make_parents: bool = False,
+        lease: LeaseKey | None = None,
         include_stat: bool = False,
     ) -> str | tuple[str, Stat]:
         """The path of the new znode, with its number if `sequence`. Raises `NodeExists`, `NoNode`.
 
-        `make_parents` creates missing parents first, as persistent znodes with the same ACL.
+        `make_parents` creates missing parents first, as persistent znodes with the same ACL. `lease`: what it ends
+        with, as an `ephemeral` one ends with the session; raises `NoLease` if that has ended already.
         """
+        if ephemeral and lease is not None:
+            raise LocalProtocolError(f"{path}: it ends either with the session (ephemeral) or with a lease")
         mode = create_mode(ephemeral=ephemeral, sequence=sequence)
         # Only the name of a sequential znode may be empty, since its number will follow.
         full = self._full(path, to_validate=f"{path}0" if sequence else path)
-        body = CreateRequest(full, data, acl, mode).encode()
         while True:
             try:
-                answer = await self.session.call(Request(OpCode.CREATE2, body, full))
+                if lease is None:
+                    body = CreateRequest(full, data, acl, mode).encode()
+                    answer = await self.session.call(Request(OpCode.CREATE2, body, full))
+                else:
+                    body = CreateWithLeaseRequest(full, data, acl, mode, lease.id, lease.secret).encode()
+                    answer = await self.session.call_extension(Request(OpCode.CREATE_WITH_LEASE, body, full))
                 break
             except NoNode:
                 if not make_parents:
@@ -382,21 +403,57 @@ class Client:
         """What the server knows of itself and its cluster."""
         import json  # noqa: PLC0415  (only people ask for this)
 
-        answer = await self._extension(OpCode.STATUS, b"")
+        answer = await self.session.call_extension(Request(OpCode.STATUS, b"", is_repeatable=True))
         document: dict[str, Any] = json.loads(StatusResponse.decode(answer.frame, ANSWER_OFFSET).json)
         return document
 
+    def lease(
+        self, ttl: float = DEFAULT_TTL, *, name: str | None = None, meta: bytes = b""
+    ) -> AbstractAsyncContextManager[Lease]:
+        """`async with client.lease(ttl=10, name="nightly") as lease: …`: see `coord_client.leases`.
+
+        `ttl`: seconds, at least one. `name` (the client's, by default) and `meta` are for whoever looks at the list.
+        """
+        return self._lease_keeper.grant(ttl, self.name or "" if name is None else name, meta)
+
+    def resume_lease(self, key: LeaseKey) -> AbstractAsyncContextManager[Lease]:
+        """`async with client.resume_lease(LeaseKey.parse(text)) as lease: …`: a lease that lives without its scope.
+
+        It was detached, or whoever held it has died. Raises `NoLease` if it has ended.
+        """
+        return self._lease_keeper.resume(key)
+
     async def leases(self, kind: Literal["", "lease", "session"] = "") -> list[LeaseInfo]:
-        """Who holds what, and how long still: all leases and sessions, or one kind."""
-        answer = await self._extension(OpCode.LEASE_LIST, LeaseListRequest(kind).encode())
+        """Who holds what, and how long still: all leases and sessions, or one kind.
+
+        `keys` are the server's paths, whatever the chroot, since not all of them need be below it.
+        """
+        request = Request(OpCode.LEASE_LIST, LeaseListRequest(kind).encode(), is_repeatable=True)
+        answer = await self.session.call_extension(request)
         return LeaseListResponse.decode(answer.frame, ANSWER_OFFSET).leases
 
-    async def _extension(self, opcode: OpCode, body: bytes) -> Request:
-        if self.session.state is not SessionState.CONNECTED:
-            await self.session.wait_connected()
-        if not self.session.extensions:
-            raise ExtensionUnavailable(f"{opcode.name}: the server offers no extensions; it is a plain ZooKeeper")
-        return await self.session.call(Request(opcode, body, is_repeatable=True))
+    async def lease_info(self, lease_id: int) -> LeaseInfo:
+        """One lease or session, as `leases` has it. Raises `NoLease`."""
+        request = Request(OpCode.LEASE_INFO, LeaseInfoRequest(lease_id).encode(), is_repeatable=True)
+        return LeaseInfo.decode((await self.session.call_extension(request)).frame, ANSWER_OFFSET)
+
+    async def revoke_lease(self, key: LeaseKey) -> None:
+        """End a lease and its znodes now.
+
+        Raises `NoLease` if it has ended already; that may have been this call, if an answer was lost on the way.
+        """
+        body = LeaseRevokeRequest(key.id, key.secret).encode()
+        await self.session.call_extension(Request(OpCode.LEASE_REVOKE, body, is_repeatable=True))
+
+    async def end_lease(self, lease_id: int) -> None:
+        """As an operator, end somebody's lease or session, and its znodes. Raises `NoLease` as `revoke_lease` does.
+
+        Raises `NotOperator`, whose text says what makes one: credentials of `super`, or to connect from the
+        server's own machine. A session's client hears of it at once, as `SessionExpired`; whoever holds a lease,
+        with its next keep-alive: until then both he and the next holder of a znode may believe that it is theirs.
+        """
+        body = EndLeaseRequest(lease_id).encode()
+        await self.session.call_extension(Request(OpCode.END_LEASE, body, is_repeatable=True))
 
     # Recipes.
 

@@ -44,6 +44,7 @@ from coord_protocol.errors import (
     Code,
     ConnectionLost,
     CoordError,
+    ExtensionUnavailable,
     SessionExpired,
     error_for,
 )
@@ -110,6 +111,7 @@ class Session:
         self.session_id = 0
         self.timeout = timeout
         """As asked for; once connected, as the server granted it."""
+        self.drift = drift
         self.extensions = 0
         self.watches = Watches(chroot)
         self.credentials = credentials
@@ -119,13 +121,14 @@ class Session:
         self._itinerary = itinerary
         self._requested_timeout = timeout
         self._retry_timeout = retry_timeout
-        self._drift = drift
         self._name = name
         self._dial = dial
         self._password = bytes(16)
         self._last_zxid = 0
         self._confirmed_at = float("-inf")
         self._connection: Connection | None = None
+        self._serving: anyio.CancelScope | None = None
+        """Of the tasks that serve the connection, while there is one."""
         self._wake_writer = self._new_event()
         self._is_writer_awake = False
         self._state_changed = self._new_event()
@@ -141,7 +144,12 @@ class Session:
     @property
     def deadline(self) -> float:
         """Until then the session certainly lives; nobody may believe longer in what ends with it."""
-        return self._confirmed_at + self.timeout * (1 - self._drift)
+        return self._confirmed_at + self.timeout * (1 - self.drift)
+
+    @property
+    def is_closed(self) -> bool:
+        """The client's scope is being left, or has been."""
+        return self._is_closed
 
     # What callers use.
 
@@ -173,10 +181,28 @@ class Session:
             if request.fate is Fate.LOST and not request.is_repeatable:
                 raise ConnectionLost
 
+    async def call_extension(self, request: Request) -> Request:
+        """As `call`, for what a plain ZooKeeper does not know.
+
+        Raises `ExtensionUnavailable`, and sends nothing, if the server is one.
+        """
+        await self.wait_connected()
+        if not self.extensions:
+            name = OpCode(request.opcode).name
+            raise ExtensionUnavailable(f"{name}: the server offers no extensions; it is a plain ZooKeeper")
+        return await self.call(request)
+
     async def wait_connected(self) -> None:
         """As an operation would: raises `ConnectionLost`, `SessionExpired`, `ClientClosed`."""
         if self._connection is None:
             await self._next_connection(anyio.current_time() + self._retry_timeout, self._losses)
+
+    async def leave_server(self, reason: str) -> None:
+        """Give up the connection, as if it had broken, if there is another server to go to."""
+        if self._connection is not None and self._serving is not None and len(self._itinerary.addresses) > 1:
+            self._connection.close(reason)
+            self._serving.cancel()
+            await self._state_changed.wait()
 
     @contextmanager
     def observe(self) -> Iterator[Mailbox[SessionState]]:
@@ -302,6 +328,7 @@ class Session:
     async def _serve(self, stream: Stream, connection: Connection) -> None:
         """Until the connection is closed."""
         async with anyio.create_task_group() as tasks:
+            self._serving = tasks.cancel_scope
             tasks.start_soon(self._write, stream, connection)
             tasks.start_soon(self._keep_time, connection, tasks.cancel_scope)
             await self._read(stream, connection)
@@ -412,6 +439,7 @@ class Session:
     def _on_disconnected(self, connection: Connection) -> None:
         connection.close("the client gave it up")
         self._connection = None
+        self._serving = None
         self.last_error = connection.closed_because
         for request in connection.take_unanswered():
             if request.done is not None:

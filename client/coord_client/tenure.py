@@ -8,22 +8,23 @@ import anyio
 
 from coord_client.signals import new_event
 
-UNCONFIRMED: Final = "the session could not be confirmed in time"
 GIVEN_UP: Final = "it was given up"
 
 
 class Tenure:
-    """A cancel scope whose deadline follows the session's; cancelled, too, when the right ends otherwise.
+    """A cancel scope whose deadline follows the right's; cancelled, too, when the right ends otherwise.
 
     Work runs inside `scope`. After it, `lost` tells why the right ended while the work ran; None if it did
     not. `margin`, in seconds, ends the work that much before the right: it is the time that stopping takes.
+    `rests_on`: what has to be confirmed again and again.
     """
 
-    def __init__(self, deadline: float, *, margin: float = 0.0) -> None:
+    def __init__(self, deadline: float, *, margin: float = 0.0, rests_on: str = "session") -> None:
         self.deadline = deadline
         """Until then the right holds for certain, unless it is taken away or given up."""
         self.scope = anyio.CancelScope(deadline=deadline - margin)
         self._margin = margin
+        self._unconfirmed = f"the {rests_on} could not be confirmed in time"
         self._lost: str | None = None
         self._is_given_up = False
         self._over = new_event()
@@ -34,7 +35,7 @@ class Tenure:
             self.deadline = deadline
             self.scope.deadline = deadline - self._margin
         else:
-            self.end(UNCONFIRMED)
+            self.end(self._unconfirmed)
 
     def end(self, reason: str) -> None:
         """The right is gone. The first reason is kept."""
@@ -56,7 +57,7 @@ class Tenure:
     def lost(self) -> str | None:
         """Asked when the work is over: a deadline that passed counts even if the work never noticed."""
         if self._lost is None and anyio.current_time() >= self.scope.deadline:
-            return UNCONFIRMED
+            return self._unconfirmed
         return self._lost
 
     @property

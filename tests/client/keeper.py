@@ -1,4 +1,4 @@
-"""A small ZooKeeper in memory: a tree, sessions and watches, and a script of what goes wrong.
+"""A small coord in memory: a tree, sessions, leases and watches, and a script of what goes wrong.
 
 It has no tasks: what a client sends is served at once, in the client's own `send`. Tests make faults:
 
@@ -6,7 +6,8 @@ It has no tasks: what a client sends is served at once, in the client's own `sen
     keeper.is_reachable = False  nobody can dial
     keeper.cut_all()             every connection breaks
     keeper.is_silent = True      nothing passes, as behind a partition; `cut_off` names single clients; `heal`
-    keeper.expire(session)       the session ends with its ephemerals; `expiring_in_time` does it by the clock
+    keeper.expire(session)       the session ends with its ephemerals; `keeper.leases.end` is for leases
+    keeper.expiring_in_time      sessions and leases end by the clock
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -22,8 +23,6 @@ from coord_protocol.extensions import (
     EXTENSION_REQUESTS,
     EXTENSIONS_VERSION,
     ExtensionFailure,
-    LeaseInfo,
-    LeaseListResponse,
     NameSessionRequest,
     StatusResponse,
 )
@@ -61,6 +60,7 @@ from coord_protocol.requests import (
     SyncResponse,
     WhoAmIResponse,
 )
+from tests.client.lease_office import LeaseOffice
 
 
 class Action(Enum):
@@ -180,6 +180,7 @@ class Keeper:
         self.max_timeout = max_timeout
         self.znodes = {"/": Znode(b"", 0)}
         self.sessions: dict[int, Session] = {}
+        self.leases = LeaseOffice(self)
         self.links: list[Link] = []
         self.zxid = 0
         self.dialled: list[Address] = []
@@ -249,13 +250,21 @@ class Keeper:
 
     def _end_session(self, session_id: int) -> None:
         del self.sessions[session_id]
+        self.end_owned_by(session_id)
+
+    def owned_by(self, owner: int) -> list[str]:
+        """Paths of the znodes of a session or lease."""
+        return [path for path, znode in self.znodes.items() if znode.owner == owner]
+
+    def end_owned_by(self, owner: int) -> None:
+        """The znodes of a session or lease end, in one change."""
         self.zxid += 1
-        for path in [path for path, znode in self.znodes.items() if znode.owner == session_id]:
+        for path in self.owned_by(owner):
             self.remove(path)
 
     @asynccontextmanager
     async def expiring_in_time(self) -> AsyncIterator[None]:
-        """Within it, sessions end when nothing was heard of them for their timeout."""
+        """Within it, sessions and leases end when nothing was heard of them for as long as they last."""
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._expire_in_time)
             yield
@@ -264,10 +273,11 @@ class Keeper:
     async def _expire_in_time(self) -> None:
         while True:
             ends = [session.heard_at + session.timeout for session in self.sessions.values()]
-            await anyio.sleep_until(min(ends, default=anyio.current_time() + 0.1))
+            await anyio.sleep_until(min(*ends, self.leases.next_end(), anyio.current_time() + 0.1))
             for session_id, session in list(self.sessions.items()):
                 if anyio.current_time() >= session.heard_at + session.timeout:
                     self.expire(session_id)
+            self.leases.end_overdue(anyio.current_time())
 
     def children(self, path: str) -> list[str]:
         """Names of the children, oldest first."""
@@ -389,8 +399,10 @@ class Keeper:
                 self.sessions[link.session_id].name = record.name
             case None if opcode == OpCode.MULTI:
                 return self._multi(link, body)
-            case _:
+            case None:
                 return self._serve_rest(link, opcode)
+            case _:
+                return self._serve_extension(link, opcode, record)
         return b""
 
     def _serve_rest(self, link: Link, opcode: OpCode) -> bytes:
@@ -402,18 +414,17 @@ class Keeper:
                 return b""
             case OpCode.WHO_AM_I:
                 return WhoAmIResponse([ClientInfo("ip", "127.0.0.1")]).encode()
-            case OpCode.STATUS:
-                self._need_extensions()
-                return StatusResponse('{"role": "leader"}').encode()
-            case OpCode.LEASE_LIST:
-                self._need_extensions()
-                infos = [
-                    LeaseInfo(number, "session", each.name, round(each.timeout * 1000), 0, [], None, "127.0.0.1")
-                    for number, each in self.sessions.items()
-                ]
-                return LeaseListResponse(infos).encode()
             case _:
                 raise NotImplementedError(opcode)
+
+    def _serve_extension(self, link: Link, opcode: OpCode, record: Record) -> bytes:
+        self._need_extensions()
+        if opcode == OpCode.STATUS:
+            return StatusResponse('{"role": "leader"}').encode()
+        answer = self.leases.serve(record)
+        if answer is None:
+            raise NotImplementedError(opcode)
+        return answer
 
     def _need_extensions(self) -> None:
         if not self.extensions:
@@ -445,7 +456,7 @@ class Keeper:
     def _write(self, link: Link, record: Record) -> Record | None:
         match record:
             case CreateRequest():
-                return self._create(link, record)
+                return self.create(record, owner=link.session_id if record.flags & 1 else 0)
             case DeleteRequest():
                 self._check(record.path, record.version)
                 if self.children(record.path):
@@ -462,14 +473,14 @@ class Keeper:
                 raise MarshallingError(detail=repr(record))
         return None
 
-    def _create(self, link: Link, record: CreateRequest) -> Create2Response:
+    def create(self, record: CreateRequest, *, owner: int) -> Create2Response:
+        """`owner`: the session or lease that it ends with, or 0."""
         parent = self._find(parent_of(record.path))
         path = with_sequence(record.path, parent.creates) if record.flags & 2 else record.path
         if path in self.znodes:
             raise _error(Code.NODE_EXISTS, path)
         parent.creates += 1
         parent.pzxid = self.zxid
-        owner = link.session_id if record.flags & 1 else 0
         self.znodes[path] = Znode(record.data, self.zxid, owner, self.zxid)
         self._fire(EventType.CREATED, path)
         self._fire(EventType.CHILDREN_CHANGED, parent_of(path))
