@@ -1,13 +1,16 @@
 """The client against real servers, coord and ZooKeeper: what a script in memory cannot vouch for."""
 
+import socket
+
 import anyio
 import anyio.to_thread
 import pytest
+from anyio.abc import SocketAttribute
 from kazoo.client import KazooClient
 
 from coord_client import CREATOR_ALL_ACL, Client, EventType
 from coord_client.addresses import Address
-from coord_client.session import Stream, dial_tcp
+from coord_client.session import Stream
 from coord_protocol.errors import (
     BadVersion,
     ExtensionUnavailable,
@@ -94,11 +97,12 @@ async def test_one_shot_and_persistent_watches(world: World) -> None:
 
 @in_every_way
 async def test_watches_and_ephemerals_live_through_a_broken_connection(world: World) -> None:
-    streams: list[Stream] = []
+    sockets: list[socket.socket] = []
 
     async def dial(address: Address) -> Stream:
-        streams.append(await dial_tcp(address))
-        return streams[-1]
+        stream = await anyio.connect_tcp(address.host, address.port)
+        sockets.append(stream.extra(SocketAttribute.raw_socket))
+        return stream
 
     async with world.connect(dial=dial) as client:
         session_id = client.session_id
@@ -106,7 +110,7 @@ async def test_watches_and_ephemerals_live_through_a_broken_connection(world: Wo
         _, change = await client.get_and_watch("/mine")
         async with client.watch("/other") as events:
             with client.states() as states:
-                await streams[-1].aclose()
+                sockets[-1].shutdown(socket.SHUT_RDWR)
                 assert [(await anext(states)).value for _ in range(3)] == [
                     "connected",
                     "suspended",
@@ -120,7 +124,7 @@ async def test_watches_and_ephemerals_live_through_a_broken_connection(world: Wo
                 assert (await anext(events)).type is EventType.CREATED
 
         assert client.session_id == session_id
-        assert len(streams) == 2
+        assert len(sockets) == 2
 
 
 @in_every_way

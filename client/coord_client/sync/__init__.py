@@ -56,7 +56,10 @@ __all__ = coord_client.__all__ + ["ScopeEnded"]  # noqa: RUF005  (linters unders
 
 
 def connect(hosts: str, **options: Any) -> ClientFacade:
-    """A client; it is closed by its `close()`, by `with`, or at the interpreter's exit. Options as there."""
+    """A client, connected; options as `coord_client.connect` has them.
+
+    It is closed by `close()`, at the end of `with connect(…) as client`, or at the interpreter's exit.
+    """
     return ClientFacade.opened(coord_client.connect(hosts, **options))
 
 

@@ -132,7 +132,7 @@ def _make(kind: type) -> type[Facade]:
     root = ClientFacade if kind is Client else Facade
     bases = tuple(base for base in map(facade_of, kind.__bases__) if base is not None) or (root,)
     members: dict[str, Any] = {
-        "__doc__": kind.__doc__,
+        "__doc__": for_threads(kind.__doc__),
         "__module__": __package__,
         "__slots__": (),
         "_api": kind,
@@ -141,7 +141,7 @@ def _make(kind: type) -> type[Facade]:
         if name in _SPECIAL:
             members |= _SPECIAL[name]
         elif isinstance(member, property):
-            members[name] = property(_forwarding_read(name), doc=member.__doc__)
+            members[name] = property(_forwarding_read(name), doc=for_threads(member.__doc__))
         elif callable(member) and (not name.startswith("_") or name in _FORWARDED):
             members[name] = _forwarding(name, member)
         elif isinstance(member, classmethod | staticmethod):
@@ -180,7 +180,20 @@ def _forwarding_static(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _looks_like(function: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """As `functools.wraps`, also for what is written in C and has no `__dict__`."""
-    return functools.wraps(function, assigned=("__name__", "__qualname__", "__doc__", "__annotations__"), updated=())
+
+    def decorate(forward: Callable[..., Any]) -> Callable[..., Any]:
+        named = functools.wraps(function, assigned=("__name__", "__qualname__"), updated=())(forward)
+        named.__doc__ = for_threads(function.__doc__)
+        return named
+
+    return decorate
+
+
+def for_threads(doc: str | None) -> str | None:
+    """A docstring of the async API, as it is to be read here."""
+    if doc is None:
+        return None
+    return doc.replace("async with", "with").replace("async for", "for").replace("await ", "")
 
 
 def _enter(self: Facade) -> Any:

@@ -5,10 +5,8 @@ from typing import Any
 from coord_client import recipes
 from coord_client.sync.facade import mirrored
 
+__all__ = recipes.__all__
+
 
 def __getattr__(name: str) -> Any:
     return mirrored(getattr(recipes, name))
-
-
-def __dir__() -> list[str]:
-    return dir(recipes)
