@@ -487,11 +487,12 @@ class Client:
         return Election(self, path, name=name, timeout=timeout, margin=margin, layout=layout)
 
     def start_soon(self, function: Callable[..., Coroutine[Any, Any, None]], *args: object) -> None:
-        """Run something in the background, until the client's scope ends.
+        """Run something in the background, until the client's scope ends; after that, nothing.
 
         It must deal with its errors itself.
         """
-        self._tasks.start_soon(function, *args)
+        if not self.session.is_closed:
+            self._tasks.start_soon(function, *args)
 
     # Paths.
 

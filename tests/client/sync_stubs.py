@@ -41,6 +41,7 @@ _DUNDERS: Final = {
     "__aexit__": "__exit__",
     "__aiter__": "__iter__",
     "__anext__": "__next__",
+    "__exit__": "__exit__",
     "__init__": "__init__",
     **{name: name for name in facade._FORWARDED},
 }

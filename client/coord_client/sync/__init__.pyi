@@ -213,7 +213,7 @@ class Client:
         """`with client.election(path) as leadership: …`: see `coord_client.recipes.election`."""
 
     def start_soon(self, function: Callable[..., Coroutine[Any, Any, None]], *args: object) -> None:
-        """Run something in the background, until the client's scope ends.
+        """Run something in the background, until the client's scope ends; after that, nothing.
 
         It must deal with its errors itself."""
 

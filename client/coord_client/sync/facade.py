@@ -207,6 +207,10 @@ def _exit(self: Facade, kind: object, error: BaseException | None, trace: object
     return self._scopes.pop().leave(error)
 
 
+def _exit_plain(self: Facade, *error: Any) -> Any:
+    return self._portal.call(self._target.__exit__, *error) if self._portal.is_usable else None
+
+
 def _next(self: Facade) -> Any:
     try:
         return in_front_of(self._portal.call(self._target.__anext__), self._portal)
@@ -217,12 +221,11 @@ def _next(self: Facade) -> Any:
 _SPECIAL: Final[dict[str, dict[str, Any]]] = {
     "__aenter__": {"__enter__": _enter},
     "__aexit__": {"__exit__": _exit},
+    "__exit__": {"__exit__": _exit_plain},
     "__aiter__": {"__iter__": _forwarding("__aiter__", lambda self: self)},
     "__anext__": {"__next__": _next},
 }
-_FORWARDED: Final = frozenset(
-    {"__bool__", "__contains__", "__enter__", "__exit__", "__getitem__", "__iter__", "__len__"}
-)
+_FORWARDED: Final = frozenset({"__bool__", "__contains__", "__enter__", "__getitem__", "__iter__", "__len__"})
 
 
 # What goes in.

@@ -21,6 +21,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import os
+import sys
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -64,6 +65,11 @@ class Caller:
         self.scopes: list[Scope] = []
         """Those that it is in, the innermost last."""
 
+    def scope_has_ended(self) -> None:
+        """Wake the thread: it is in a scope that has ended."""
+        if self.call is not None and not self.call.is_of_client:
+            self.call.cancel()
+
     def ended_scope(self) -> Scope | None:
         """One that has ended while the thread is still in it."""
         for scope in self.scopes:
@@ -83,7 +89,18 @@ class Caller:
 class Call:
     """Something that a thread asks of the loop. All but `wait` happens in the loop."""
 
-    __slots__ = ("_done", "caller", "cancel_scope", "error", "is_cancelled", "is_done", "result", "start", "task")
+    __slots__ = (
+        "_done",
+        "caller",
+        "cancel_scope",
+        "error",
+        "is_cancelled",
+        "is_done",
+        "is_of_client",
+        "result",
+        "start",
+        "task",
+    )
 
     def __init__(self, caller: Caller, start: Callable[[Call], object]) -> None:
         self.caller = caller
@@ -94,6 +111,8 @@ class Call:
         self.cancel_scope: anyio.CancelScope | None = None
         """Around what a task does for us. Unlike `Task.cancel` it respects shields: there is clean-up under them."""
         self.is_cancelled = False
+        self.is_of_client = False
+        """It closes a client, and so may end scopes that the thread is in; they are not to end it in turn."""
         self.is_done = False
         self.result: Any = None
         self.error: BaseException | None = None
@@ -145,6 +164,7 @@ class Portal:
         """All that are open."""
         self._refusal: str | None = None
         """Why no call is taken any more."""
+        self._is_stopped = False
         self._calls: deque[Call] = deque()
         self._is_awake = False
         self._callers = threading.local()
@@ -181,6 +201,8 @@ class Portal:
         try:
             self._submit_and_wait(call)
             if call.error is not None:
+                if self._is_stopped:
+                    self.check()
                 raise call.error
             return call.result
         finally:
@@ -188,7 +210,12 @@ class Portal:
             del call  # its error's traceback refers to this frame
 
     def check(self) -> None:
-        """Raises `LocalProtocolError` if this thread can ask nothing of the portal."""
+        """Raises `LocalProtocolError` if this thread can ask nothing of the portal.
+
+        At the interpreter's exit, daemon threads may still be at work: they end quietly, by `SystemExit`.
+        """
+        if self._is_stopped and threading.current_thread() is not threading.main_thread():
+            raise SystemExit(_STOPPED)
         if self._refusal is not None:
             raise LocalProtocolError(self._refusal)
         if threading.get_ident() == self._thread.ident:
@@ -268,6 +295,7 @@ class Portal:
         """At the interpreter's exit: close all clients, so that nobody waits for their sessions to run out."""
         if self._refusal is None:
             self._refusal = _STOPPED
+            self._is_stopped = True
             self._loop.call_soon_threadsafe(self._stopping.set)
             self._thread.join(2 * STOP_TIMEOUT)
 
@@ -289,6 +317,8 @@ def the_portal() -> Portal:
         if _portal is None:
             _portal = Portal()
             atexit.register(_portal.stop)
+            if (finalizers := sys.modules.get("multiprocessing.util")) is not None:
+                finalizers.Finalize(None, _portal.stop, exitpriority=0)  # its processes end without atexit
         return _portal
 
 

@@ -92,7 +92,8 @@ class Scope:
         self._error = error
         self._leaving = leaving
         leaving.task, leaving.cancel_scope = self.task, self._cancel_scope
-        if leaving.caller.ended_scope() is not None:
+        leaving.is_of_client = self.is_client
+        if leaving.caller.ended_scope() is not None and not self.is_client:
             leaving.cancel()
         self.left.set()
 
@@ -123,8 +124,8 @@ class Scope:
             if self.is_client:
                 self._error = cancelled
                 return
-            if self._caller is not None and self._caller.call is not None:
-                self._caller.call.cancel()
+            if self._caller is not None:
+                self._caller.scope_has_ended()
             with anyio.CancelScope(shield=True):
                 await self.left.wait()
 
