@@ -86,13 +86,21 @@ class Stub:
         self._values: dict[str, object] = {}
         self._bodies: list[str] = []
 
-    def import_value(self, name: str, module: str, original: str | None) -> None:
-        """Make sure that the stub has this name."""
+    def import_value(self, name: str, module: str, original: str | None) -> str:
+        """Make sure that the stub has it. Returns the name it has there: another one if two modules use one name."""
         home = importlib.import_module(module)
         value = home if original is None else getattr(home, original)
         previous = self._values.setdefault(name, value)
-        assert previous is value or _are_alike(previous, value), f"{self.target}: two different {name}; rename one"
-        self._imports.setdefault(name, f"import {module}" if original is None else f"from {module} import {original}")
+        if previous is not value and not _are_alike(previous, value):
+            return self.import_value(f"{module.rpartition('.')[2]}_{name}", module, original)
+        alias = "" if name == original else f" as {name}"
+        line = f"import {module}" if original is None else f"from {module} import {original}{alias}"
+        self._imports.setdefault(name, line)
+        return name
+
+    def reserve(self, name: str, kind: type) -> None:
+        """The name is that of a facade which is declared here."""
+        self._values[name] = kind
 
     def import_facade(self, name: str, target: str) -> None:
         """The same for a class of another stub."""
@@ -169,8 +177,7 @@ class _Types(ast.NodeTransformer):
                     self._stub.import_facade(name, target)
                 return ast.Name(name)
             self._stub.foreign.add(found.id)
-        self._stub.import_value(found.id, module, original)
-        return found
+        return ast.Name(self._stub.import_value(found.id, module, original))
 
 
 class Stubs:
@@ -192,6 +199,7 @@ class Stubs:
     def _add(self, kind: type, target: str, name: str) -> None:
         self._names[kind] = (target, name)
         self._to_write.append(kind)
+        self._by_target[target].reserve(name, kind)
 
     def written(self) -> dict[Path, str]:
         """Files and their text."""
@@ -251,6 +259,8 @@ class Declared:
                 continue
             if member.name.startswith("_") and member.name not in {*_DUNDERS, *_DUNDERS.values()}:
                 continue
+            if any(ast.unparse(each).endswith((".setter", ".deleter")) for each in member.decorator_list):
+                continue  # a facade's properties are for reading
             is_overload = "overload" in map(ast.unparse, member.decorator_list)
             if member.name in overloaded and not is_overload:
                 continue

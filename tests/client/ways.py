@@ -38,7 +38,7 @@ Test = Callable[["World"], Awaitable[None]]
 class World:
     """A server, a fresh root on it, and the client's API in the way that is under test."""
 
-    def __init__(self, server: str, *, is_coord: bool, threads: Threads | None) -> None:
+    def __init__(self, server: str, *, is_coord: bool, threads: Threads | None = None) -> None:
         self.server = server
         """host:port"""
         self.is_coord = is_coord
@@ -89,7 +89,7 @@ def in_every_way(
             server: str = request.getfixturevalue(f"{server_kind}_address")
             is_coord = server_kind == "coord"
             if way != "threads":
-                anyio.run(test, World(server, is_coord=is_coord, threads=None), backend=way)
+                anyio.run(test, World(server, is_coord=is_coord), backend=way)
                 return
             threads = Threads()
             try:
