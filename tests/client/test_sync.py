@@ -13,7 +13,15 @@ from coord_client.addresses import Address
 from coord_client.session import Stream, dial_tcp
 from coord_client.sync import Client, connect
 from coord_client.sync.recipes import Held, Lock
-from coord_protocol.errors import BadVersion, ClientClosed, LocalProtocolError, LockLost, LockTimeout, NoNode
+from coord_protocol.errors import (
+    AuthFailed,
+    BadVersion,
+    ClientClosed,
+    LocalProtocolError,
+    LockLost,
+    LockTimeout,
+    NoNode,
+)
 
 pytestmark = pytest.mark.e2e
 
@@ -95,6 +103,23 @@ def test_a_client_may_be_closed_by_who_holds_its_lock(server: str) -> None:
 
     with connect(server) as other:
         assert other.get_children("/lock") == []
+
+
+def test_a_client_that_has_ended_by_itself_says_why_when_it_is_left(server: str) -> None:
+    """As when a server refuses, at a reconnect, credentials that it has accepted before."""
+
+    async def refuse() -> None:
+        raise AuthFailed
+
+    def work(client: Client) -> None:
+        client.start_soon(refuse)
+        while True:
+            client.get("/")
+
+    with pytest.raises(AuthFailed) as refused, connect(server) as client:
+        work(client)
+
+    assert isinstance(refused.value.__context__, ClientClosed)
 
 
 def test_a_thread_that_waits_is_woken_when_another_closes_the_client(server: str) -> None:

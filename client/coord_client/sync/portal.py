@@ -66,8 +66,8 @@ class Caller:
         """Those that it is in, the innermost last."""
 
     def scope_has_ended(self) -> None:
-        """Wake the thread: it is in a scope that has ended."""
-        if self.call is not None and not self.call.is_of_client:
+        """Wake the thread: it is in a scope that has ended, maybe because it is just closing the client."""
+        if self.call is not None and not (self.call.leaves is not None and self.call.leaves.is_client):
             self.call.cancel()
 
     def ended_scope(self) -> Scope | None:
@@ -91,33 +91,44 @@ class Call:
 
     __slots__ = (
         "_done",
+        "_start",
         "caller",
         "cancel_scope",
         "error",
+        "is_begun",
         "is_cancelled",
         "is_done",
-        "is_of_client",
+        "leaves",
         "result",
-        "start",
         "task",
     )
 
-    def __init__(self, caller: Caller, start: Callable[[Call], object]) -> None:
+    def __init__(self, caller: Caller, start: Callable[[Call], object], *, leaves: Scope | None = None) -> None:
+        """`start` is called in the loop. It finishes the call, or leaves that to a task."""
         self.caller = caller
-        self.start = start
-        """Called in the loop. It finishes the call, or leaves that to a task."""
+        self.leaves = leaves
+        """The scope that it is the way out of: that is gone whatever happens."""
+        self._start = start
         self.task: asyncio.Task[None] | None = None
         """Kept here, as asyncio itself does not."""
         self.cancel_scope: anyio.CancelScope | None = None
         """Around what a task does for us. Unlike `Task.cancel` it respects shields: there is clean-up under them."""
+        self.is_begun = False
         self.is_cancelled = False
-        self.is_of_client = False
-        """It closes a client, and so may end scopes that the thread is in; they are not to end it in turn."""
         self.is_done = False
         self.result: Any = None
         self.error: BaseException | None = None
         self._done = threading.Lock()
         self._done.acquire()
+
+    def begin(self) -> None:
+        """Start it, once."""
+        if not self.is_begun:
+            self.is_begun = True
+            try:
+                self._start(self)
+            except BaseException as error:
+                self.fail(error)
 
     def finish(self, result: object) -> None:
         """Wake the thread with a result."""
@@ -132,14 +143,19 @@ class Call:
         self._done.release()
 
     def cancel(self) -> None:
-        """The thread waits until what was begun has cleaned up."""
-        if self.is_done:
-            return
+        """The thread goes on waiting, until what was begun has cleaned up."""
         self.is_cancelled = True
         if self.cancel_scope is not None:
             self.cancel_scope.cancel()
-        elif self.task is None:
-            self.fail(asyncio.CancelledError())  # not begun, and will not be
+        elif not self.is_begun and self.leaves is None:
+            self.is_begun = True
+            self.fail(asyncio.CancelledError())
+
+    def interrupt(self) -> None:
+        """Cancel it, wherever Ctrl-C has met the thread: maybe before the call was handed over."""
+        if self.leaves is not None:
+            self.begin()
+        self.cancel()
 
     def wait(self) -> None:
         """Until it is done. Only for the thread that asked."""
@@ -168,7 +184,7 @@ class Portal:
         self._calls: deque[Call] = deque()
         self._is_awake = False
         self._callers = threading.local()
-        self._stopping = asyncio.Event()
+        self._wake = asyncio.Event()
         self._started = threading.Event()
         self._thread = threading.Thread(target=self._run, name="coord_client.sync", daemon=True)
         self._thread.start()
@@ -250,42 +266,37 @@ class Portal:
             # The loop clears the flag before it looks into the queue: whoever finds it set is seen.
             if not self._is_awake:
                 self._is_awake = True
-                self.post(self._start_calls)
+                self.post(self._wake.set)
             call.wait()
         except BaseException:
             # Ctrl-C can strike anywhere here, also after the wait: what counts is only whether the call is done.
             if not call.is_done:
-                self.post(call.cancel)
+                self.post(call.interrupt)
                 call.wait()
             raise
 
     # In the loop.
 
-    def _start_calls(self) -> None:
-        self._is_awake = False
-        while self._calls:
-            call = self._calls.popleft()
-            if call.is_done:
-                continue
-            try:
-                call.start(call)
-            except BaseException as error:
-                call.fail(error)
-
     def _run(self) -> None:
         with asyncio.Runner() as runner:
             self._loop = runner.get_loop()
             self._started.set()
-            runner.run(self._until_stopped())
+            runner.run(self._serve())
 
-    async def _until_stopped(self) -> None:
-        await self._stopping.wait()
-        clients = [scope.task for scope in self.scopes if scope.is_client and scope.task is not None]
-        for scope in self.scopes:
-            if scope.is_client:
-                scope.left.set()
-        if clients:
-            await asyncio.wait(clients, timeout=STOP_TIMEOUT)
+    async def _serve(self) -> None:
+        """Begin the calls, until stopped. A task does it, not a callback: anyio looks for one to know its loop."""
+        while not self._is_stopped:
+            self._wake.clear()
+            self._is_awake = False
+            while self._calls:
+                self._calls.popleft().begin()
+            await self._wake.wait()
+        clients = [scope for scope in self.scopes if scope.is_client]
+        for scope in clients:
+            scope.left.set()
+        tasks = [scope.task for scope in clients if scope.task is not None]
+        if tasks:
+            await asyncio.wait(tasks, timeout=STOP_TIMEOUT)
         for scope in self.scopes:
             scope.left.set()
 
@@ -296,7 +307,7 @@ class Portal:
         if self._refusal is None:
             self._refusal = _STOPPED
             self._is_stopped = True
-            self._loop.call_soon_threadsafe(self._stopping.set)
+            self.post(self._wake.set)
             self._thread.join(2 * STOP_TIMEOUT)
 
     def abandon(self, process: int) -> None:
@@ -306,7 +317,7 @@ class Portal:
 
 _portal: Portal | None = None
 _process = os.getpid()
-_starting = threading.Lock()
+_starting = threading.RLock()  # a signal handler may call, too
 _abandoned: list[Portal] = []  # kept, so that no collection closes what belongs to the parent
 
 
@@ -329,7 +340,7 @@ def _after_fork_in_child() -> None:
         _abandoned.append(_portal)
     _portal = None
     _process = os.getpid()
-    _starting = threading.Lock()  # the old one may be held by a thread that is not here
+    _starting = threading.RLock()  # the old one may be held by a thread that is not here
 
 
 if hasattr(os, "register_at_fork"):

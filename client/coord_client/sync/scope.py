@@ -46,14 +46,14 @@ class Scope:
         entering = Call(caller, self._start)
         try:
             value = self._portal.ask(entering)
+            if not self.is_client:
+                self._caller = caller
+                caller.scopes.append(self)
+            return value
         except BaseException:
             if entering.is_done and entering.error is None:  # Ctrl-C came between the entry and us
                 self._portal.post(self.left.set)
             raise
-        if not self.is_client:
-            self._caller = caller
-            caller.scopes.append(self)
-        return value
 
     def leave(self, error: BaseException | None) -> bool:
         """Leave it, with the error of the body, if there is one. True if that is swallowed.
@@ -62,14 +62,10 @@ class Scope:
         """
         if not self._portal.is_usable:
             return False
-        caller = self._portal.caller()
         if self._caller is not None and self in self._caller.scopes:
             self._caller.scopes.remove(self)
-        try:
-            is_swallowed: bool = self._portal.ask(Call(caller, lambda call: self._leave(call, error)))
-        except BaseException:
-            self._portal.post(self.left.set)  # if Ctrl-C came before the call got there
-            raise
+        leaving = Call(self._portal.caller(), lambda call: self._leave(call, error), leaves=self)
+        is_swallowed: bool = self._portal.ask(leaving)
         return is_swallowed
 
     # In the loop.
@@ -92,8 +88,8 @@ class Scope:
         self._error = error
         self._leaving = leaving
         leaving.task, leaving.cancel_scope = self.task, self._cancel_scope
-        leaving.is_of_client = self.is_client
-        if leaving.caller.ended_scope() is not None and not self.is_client:
+        has_outer_ended = leaving.caller.ended_scope() is not None and not self.is_client
+        if has_outer_ended or leaving.is_cancelled:
             leaving.cancel()
         self.left.set()
 
