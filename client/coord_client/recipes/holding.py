@@ -34,10 +34,10 @@ class Held:
     def __init__(self, path: str, claim: Claim, tenure: Tenure) -> None:
         assert claim.znode is not None, "nothing is held"
         self.path = path
-        self.name = claim.name
+        self.name: str = claim.name
         """Ours, as others see it."""
-        self.znode = claim.znode
-        self.token = claim.token
+        self.znode: str = claim.znode
+        self.token: int = claim.token
         """The zxid at which our znode was created: higher than that of every holder before us."""
         self._version = claim.version
         self._tenure = tenure

@@ -22,6 +22,7 @@ from coord_client import (
     Znode,
 )
 from coord_client.addresses import Itinerary
+from coord_client.recipes.queueing import Layout
 from coord_client.session import Dial
 from coord_client.signals import T
 from coord_client.sync.portal import ScopeEnded
@@ -205,11 +206,26 @@ class Client:
         """Who holds what, and how long still: all leases and sessions, or one kind."""
 
     def lock(
-        self, path: str, *, name: str | None = None, timeout: float | None = None, extra_patterns: tuple[str, ...] = ()
+        self,
+        path: str,
+        *,
+        name: str | None = None,
+        timeout: float | None = None,
+        margin: float = 0.0,
+        layout: Layout = "kazoo",
+        extra_patterns: tuple[str, ...] = (),
     ) -> Lock:
         """`with client.lock(path) as held: …`: see `coord_client.recipes.lock`."""
 
-    def election(self, path: str, *, name: str | None = None, timeout: float | None = None) -> Election:
+    def election(
+        self,
+        path: str,
+        *,
+        name: str | None = None,
+        timeout: float | None = None,
+        margin: float = 0.0,
+        layout: Layout = "kazoo",
+    ) -> Election:
         """`with client.election(path) as leadership: …`: see `coord_client.recipes.election`."""
 
     def start_soon(self, function: Callable[..., Coroutine[Any, Any, None]], *args: object) -> None:

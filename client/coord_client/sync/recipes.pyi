@@ -7,17 +7,30 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 
 from coord_client.recipes import Contender
+from coord_client.recipes.queueing import Layout
 from coord_client.sync import Client
 from coord_client.transaction import Check
 
-__all__ = ["Contender", "Election", "Held", "Leadership", "Lock"]
+__all__ = ["Contender", "Election", "Held", "Leadership", "Lock", "ReadWriteLock", "Semaphore"]
 
 class Election:
-    """See the module's head."""
+    """See the module's head. `timeout` and `margin` as with `Lock`."""
 
     path: str
+    name: str
+    timeout: float | None
+    margin: float
 
-    def __init__(self, client: Client, path: str, *, name: str | None = None, timeout: float | None = None) -> None: ...
+    def __init__(
+        self,
+        client: Client,
+        path: str,
+        *,
+        name: str | None = None,
+        timeout: float | None = None,
+        margin: float = 0.0,
+        layout: Layout = "kazoo",
+    ) -> None: ...
     def __enter__(self) -> Leadership:
         """Returns when we lead. Raises as `Lock` does: `LockTimeout`, `SessionExpired`, `ConnectionLost`."""
 
@@ -37,7 +50,7 @@ class Election:
         looks is skipped. Ends with `SessionExpired` when the session does."""
 
 class Held:
-    """The lock, while it is ours."""
+    """A right, while it is ours."""
 
     path: str
     name: str
@@ -45,42 +58,59 @@ class Held:
     token: int
 
     def fence(self) -> Check:
-        """Put it first in a transaction: refused (`NoNode`) if the lock is not ours any more by then."""
+        """Put it first in a transaction: refused if the right is not ours any more by then.
+
+        With `NoNode`; or with `BadVersion`, if somebody has written to our znode."""
 
     def release(self) -> None:
-        """End the body here: it is cancelled, and then the lock is let go. No `LockLost` follows."""
-
-class Leadership:
-    """Being the leader."""
-
-    def __init__(self, held: Held) -> None: ...
-    @property
-    def token(self) -> int:
-        """Higher than that of every leader before: what is older than it should be refused."""
+        """End the body here: it is cancelled, and then the right is let go. No `LockLost` follows."""
 
     @property
-    def name(self) -> str:
-        """Ours."""
+    def deadline(self) -> float:
+        """Until then, on the clock of `anyio.current_time()`, the right certainly lasts.
+
+        It moves on with every answered ping. Not if somebody deletes our znode."""
+
+    def remaining(self) -> float:
+        """Seconds to the deadline; 0 if the right has ended, or was given up."""
 
     @property
-    def znode(self) -> str:
-        """Ours in the queue of candidates."""
+    def lost(self) -> str | None:
+        """Why work under the right must stop, or had to (also after `release`); None while it may go on."""
 
-    def fence(self) -> Check:
-        """Put it first in a transaction: it is refused (`NoNode`) if we do not lead any more by then."""
+    def check(self) -> None:
+        """Raises `LockLost` if work under the right must stop."""
+
+    def wait_lost(self) -> str:
+        """Wait until work under the right must stop; then why.
+
+        For tasks outside the body, which are not cancelled with it. Returns when the body is left, too."""
+
+class Leadership(Held):
+    """Being the leader: what every right offers, and two ways to end it.
+
+    The token is higher than that of every leader before: what comes with an older one should be refused."""
 
     def resign(self) -> None:
         """End the body here: it is cancelled, and then the next candidate leads. No `LockLost` follows."""
 
+    def hand_over(self, name: str) -> None:
+        """End the body here: it is cancelled, and then the candidate `name` leads. No `LockLost` follows.
+
+        Raises `NoCandidate`, and we lead on, if nobody else of that name stands for election. If the successor
+        is gone when the body has ended, the next candidate leads."""
+
 class Lock:
     """See the module's head. `with` it again and again, but not within itself: it is not re-entrant.
 
-    `extra_patterns`: what else stands before the number in names of contenders, such as "-lock-" of
-    Curator's."""
+    `margin`: end the body so many seconds before the right ends, for work that takes time to stop.
+    `extra_patterns`: what else stands before the number in names of contenders, as in kazoo's
+    `extra_lock_patterns`; such as "-lock-" of Go's `zk.Lock`, which waits for kazoo's as well."""
 
     path: str
     name: str
     timeout: float | None
+    margin: float
 
     def __init__(
         self,
@@ -89,6 +119,8 @@ class Lock:
         *,
         name: str | None = None,
         timeout: float | None = None,
+        margin: float = 0.0,
+        layout: Layout = "kazoo",
         extra_patterns: tuple[str, ...] = (),
     ) -> None: ...
     def __enter__(self) -> Held:
@@ -102,3 +134,66 @@ class Lock:
 
     def holder(self) -> Contender | None:
         """Who holds the lock, if anybody does."""
+
+class ReadWriteLock:
+    """See the module's head. One right at a time: it is not re-entrant, and no read becomes a write.
+
+    `timeout` and `margin` as with `Lock`."""
+
+    path: str
+    name: str
+    timeout: float | None
+    margin: float
+
+    def __init__(
+        self,
+        client: Client,
+        path: str,
+        *,
+        name: str | None = None,
+        timeout: float | None = None,
+        margin: float = 0.0,
+        layout: Layout = "kazoo",
+    ) -> None: ...
+    def read(self) -> AbstractContextManager[Held]:
+        """Share it with other readers. Raises `LockTimeout`, `SessionExpired`, `ConnectionLost`."""
+
+    def write(self) -> AbstractContextManager[Held]:
+        """Have it alone. Raises `LockTimeout`, `SessionExpired`, `ConnectionLost`."""
+
+    def contenders(self) -> list[Contender]:
+        """The whole queue in order: `Contender.is_reader` tells who wants to share."""
+
+    def holders(self) -> list[Contender]:
+        """Who holds it: readers, or one writer, or nobody."""
+
+class Semaphore:
+    """See the module's head. One permit at a time: it is not re-entrant. `margin` as with `Lock`."""
+
+    path: str
+    permits: int
+    name: str
+    timeout: float | None
+    margin: float
+
+    def __init__(
+        self,
+        client: Client,
+        path: str,
+        permits: int,
+        *,
+        name: str | None = None,
+        timeout: float | None = None,
+        margin: float = 0.0,
+    ) -> None: ...
+    def __enter__(self) -> Held:
+        """Raises `PermitsDiffer`, `LockTimeout`, `SessionExpired`, `ConnectionLost`."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None: ...
+    def holders(self) -> list[Contender]:
+        """Who has a permit, in the order in which they got it."""
+
+    def waiting(self) -> list[Contender]:
+        """Who stands in the queue for a permit, the next first."""
