@@ -167,6 +167,24 @@ def test_what_a_lost_lock_means_to_the_threads_that_work_under_it(client: Client
     assert client.get("/").data == b""
 
 
+def test_a_thread_can_ask_how_long_its_right_lasts_and_whether_it_was_lost(client: Client) -> None:
+    """Asking works to the end, unlike all that waits."""
+
+    def work() -> None:
+        with client.lock("/lock") as held, ThreadPoolExecutor(1) as threads:
+            assert 0 < held.remaining() <= held.deadline
+            held.check()
+            watching = threads.submit(held.wait_lost)
+            client.delete(held.znode)
+            assert watching.result(PATIENCE) == held.lost
+            assert held.remaining() == 0
+            with pytest.raises(LockLost):
+                held.check()
+
+    with pytest.raises(LockLost):
+        work()
+
+
 def test_scopes_can_be_left_in_any_order_and_by_any_thread(client: Client) -> None:
     """As objects do that enter one when they are started, and leave it when they are stopped."""
     first, second = client.lock("/first"), client.lock("/second")

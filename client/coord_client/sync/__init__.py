@@ -32,8 +32,9 @@ a thread that computes, or waits for something else, goes on. It is told:
     by leaving the `with`      which raises `LockLost`
     by asking                  `held.check()` raises `LockLost`; ask before each step that must not be done twice
 
-Other threads that work for the holder only have the last. None of these can stop what is on its way already; the token
-can: `held.fence()` in transactions, `held.token` for stores outside. The same goes for elections and leases.
+Other threads that work for the holder only have the last, and `held.wait_lost()`, which waits for the loss. None of
+these can stop what is on its way already; the token can: `held.fence()` in transactions, `held.token` for stores
+outside. The same goes for elections and leases.
 
 fork. A client belongs to the process that made it. In a child, whatever is asked of it raises `LocalProtocolError`,
 and nothing is sent on its connection; `connect` anew there. So a server that forks its workers (gunicorn with
