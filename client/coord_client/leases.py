@@ -119,7 +119,7 @@ class Lease:
     def __init__(self, client: Client, key: LeaseKey, name: str, ttl: float, confirmed_at: float) -> None:
         self.key = key
         """What takes it up again, elsewhere or later."""
-        self.id = key.id
+        self.id: int = key.id
         self.name = name
         self.ttl = ttl
         self._client = client

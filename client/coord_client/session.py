@@ -151,11 +151,6 @@ class Session:
         """The client's scope is being left, or has been."""
         return self._is_closed
 
-    @property
-    def is_closed(self) -> bool:
-        """The client's scope is being left, or has been."""
-        return self._is_closed
-
     # What callers use.
 
     async def call(self, request: Request) -> Request:

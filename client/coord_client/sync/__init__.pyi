@@ -15,6 +15,8 @@ from coord_client import (
     Create,
     Delete,
     EventType,
+    LeaseInfo,
+    LeaseKey,
     SessionState,
     Set,
     Stat,
@@ -28,7 +30,6 @@ from coord_client.signals import T
 from coord_client.sync.portal import ScopeEnded
 from coord_client.sync.recipes import Election, Lock
 from coord_client.transaction import Op, OpResult
-from coord_protocol.extensions import LeaseInfo
 from coord_protocol.requests import AddWatchMode
 
 __all__ = [
@@ -42,6 +43,9 @@ __all__ = [
     "Create",
     "Delete",
     "EventType",
+    "Lease",
+    "LeaseInfo",
+    "LeaseKey",
     "ScopeEnded",
     "SessionState",
     "Set",
@@ -122,6 +126,7 @@ class Client:
         sequence: bool = ...,
         acl: tuple[ACL, ...] = ...,
         make_parents: bool = ...,
+        lease: LeaseKey | None = ...,
         include_stat: Literal[False] = ...,
     ) -> str: ...
     @overload
@@ -134,6 +139,7 @@ class Client:
         sequence: bool = ...,
         acl: tuple[ACL, ...] = ...,
         make_parents: bool = ...,
+        lease: LeaseKey | None = ...,
         include_stat: Literal[True],
     ) -> tuple[str, Stat]: ...
     def ensure_path(self, path: str, *, acl: tuple[ACL, ...] = ...) -> None:
@@ -202,8 +208,35 @@ class Client:
     def status(self) -> dict[str, Any]:
         """What the server knows of itself and its cluster."""
 
+    def lease(self, ttl: float = ..., *, name: str | None = None, meta: bytes = b"") -> AbstractContextManager[Lease]:
+        """`with client.lease(ttl=10, name="nightly") as lease: …`: see `coord_client.leases`.
+
+        `ttl`: seconds, at least one. `name` (the client's, by default) and `meta` are for whoever looks at the list."""
+
+    def resume_lease(self, key: LeaseKey) -> AbstractContextManager[Lease]:
+        """`with client.resume_lease(LeaseKey.parse(text)) as lease: …`: a lease that lives without its scope.
+
+        It was detached, or whoever held it has died. Raises `NoLease` if it has ended."""
+
     def leases(self, kind: Literal["", "lease", "session"] = "") -> list[LeaseInfo]:
-        """Who holds what, and how long still: all leases and sessions, or one kind."""
+        """Who holds what, and how long still: all leases and sessions, or one kind.
+
+        `keys` are the server's paths, whatever the chroot, since not all of them need be below it."""
+
+    def lease_info(self, lease_id: int) -> LeaseInfo:
+        """One lease or session, as `leases` has it. Raises `NoLease`."""
+
+    def revoke_lease(self, key: LeaseKey) -> None:
+        """End a lease and its znodes now.
+
+        Raises `NoLease` if it has ended already; that may have been this call, if an answer was lost on the way."""
+
+    def end_lease(self, lease_id: int) -> None:
+        """As an operator, end somebody's lease or session, and its znodes. Raises `NoLease` as `revoke_lease` does.
+
+        Raises `NotOperator`, whose text says what makes one: credentials of `super`, or to connect from the
+        server's own machine. A session's client hears of it at once, as `SessionExpired`; whoever holds a lease,
+        with its next keep-alive: until then both he and the next holder of a znode may believe that it is theirs."""
 
     def lock(
         self,
@@ -240,6 +273,66 @@ class Client:
 
     def __enter__(self) -> Self: ...
     def __exit__(self, kind: object, error: object, trace: object) -> None: ...
+
+class Lease:
+    """A lease, while we keep it alive."""
+
+    key: LeaseKey
+    id: int
+    name: str
+    ttl: float
+
+    def __init__(self, client: Client, key: LeaseKey, name: str, ttl: float, confirmed_at: float) -> None: ...
+    @property
+    def deadline(self) -> float:
+        """Until then, on the clock of `anyio.current_time()`, it certainly lives. Keep-alives move it."""
+
+    def remaining(self) -> float:
+        """Seconds until the deadline; 0 once it has passed, or the lease has ended, or was left."""
+
+    @property
+    def lost(self) -> str | None:
+        """Why work under the lease must stop, or had to; None while it may go on."""
+
+    def check(self) -> None:
+        """Raises `LeaseLost` if work under the lease must stop."""
+
+    def wait_lost(self) -> str:
+        """Wait until work under the lease must stop; then why.
+
+        For tasks outside the body, which are not cancelled with it. Returns when the body is left, too."""
+
+    def detach(self) -> LeaseKey:
+        """Leaving the scope will not end the lease: it lives on for its ttl, or for as long as somebody takes it up.
+
+        Returns what that takes."""
+
+    @overload
+    def create(
+        self,
+        path: str,
+        data: bytes = ...,
+        *,
+        sequence: bool = ...,
+        acl: tuple[ACL, ...] = ...,
+        make_parents: bool = ...,
+        include_stat: Literal[False] = ...,
+    ) -> str: ...
+    @overload
+    def create(
+        self,
+        path: str,
+        data: bytes = ...,
+        *,
+        sequence: bool = ...,
+        acl: tuple[ACL, ...] = ...,
+        make_parents: bool = ...,
+        include_stat: Literal[True],
+    ) -> tuple[str, Stat]: ...
+    def fence(self, path: str) -> Check:
+        """Put it first in a transaction: refused (`NoNode`) if our znode at `path` is gone by then.
+
+        Only for znodes made with `sequence`: at any other path somebody else may have created his own since."""
 
 class Transaction:
     """Collects operations; nothing is sent before `commit`."""
