@@ -100,7 +100,7 @@ class Claim:
             self.znode = join(self._parent, ours[0])
 
     def forget(self) -> None:
-        """The znode is gone, or was certainly not created: the next `stand` makes another."""
+        """The znode is gone: the next `stand` makes another, and `leave` has nothing to do."""
         self.znode = None
         self.session_id = 0
         if self._change is not None:

@@ -150,14 +150,13 @@ class Semaphore:
                 return False
 
     async def _take(self, place: Claim, permit: Claim) -> bool:
-        """Exchange our place in the queue for a permit. False if the place is gone."""
+        """Exchange our place in the queue for a permit. False if the place is gone, or the path."""
         assert place.znode is not None, "not in the queue"
         permit.session_id = place.session_id
         exchange = self._client.transaction(Delete(place.znode))
         try:
             await exchange.create(permit.path, self.name.encode(), ephemeral=True).commit()
         except NoNode as error:
-            permit.forget()
             if error.op_index == 0:
                 place.forget()
             return False
