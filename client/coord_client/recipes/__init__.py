@@ -4,32 +4,46 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from coord_client.recipes.config_cache import ConfigCache
+    from coord_client.recipes.discovery import Service, ServiceRegistry
     from coord_client.recipes.election import Election, Leadership
     from coord_client.recipes.holding import Held
+    from coord_client.recipes.key_value_map import KeyValueMap
     from coord_client.recipes.lock import Lock
     from coord_client.recipes.queueing import Contender
     from coord_client.recipes.read_write_lock import ReadWriteLock
     from coord_client.recipes.semaphore import Semaphore
+    from coord_client.recipes.tree_cache import TreeCache
 
 __all__ = [
+    "ConfigCache",
     "Contender",
     "Election",
     "Held",
+    "KeyValueMap",
     "Leadership",
     "Lock",
     "ReadWriteLock",
     "Semaphore",
+    "Service",
+    "ServiceRegistry",
+    "TreeCache",
 ]
 
 # Loaded when first asked for: a program that wants a lock need not load the rest.
 _MODULES: Final = {
+    "ConfigCache": "config_cache",
     "Contender": "queueing",
     "Election": "election",
     "Held": "holding",
+    "KeyValueMap": "key_value_map",
     "Leadership": "election",
     "Lock": "lock",
     "ReadWriteLock": "read_write_lock",
     "Semaphore": "semaphore",
+    "Service": "discovery",
+    "ServiceRegistry": "discovery",
+    "TreeCache": "tree_cache",
 }
 
 if not TYPE_CHECKING:  # a checker that saw it would believe in every name
