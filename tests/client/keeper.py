@@ -196,6 +196,8 @@ class Keeper:
         """Labels of clients behind a partition."""
         self._delayed_events: list[tuple[EventType, str]] | None = None
         """Those of a transaction that is under way."""
+        self.hidden: set[str] = set()
+        """Paths that nobody may read."""
         self.knows_persistent_types = True
         """ZooKeeper's removeWatches does so from 3.9 on."""
 
@@ -360,6 +362,8 @@ class Keeper:
             link.cut()
 
     def _serve(self, link: Link, opcode: OpCode, record: Record | None, body: bytes) -> bytes:
+        if isinstance(record, GetDataRequest | GetChildrenRequest) and record.path in self.hidden:
+            raise _error(Code.NO_AUTH, record.path)
         match record:
             case CreateRequest() | DeleteRequest() | SetDataRequest() | CheckVersionRequest():
                 self.zxid += 1
