@@ -190,20 +190,31 @@ class Registration:
             self._is_displaced = not self._is_registered
             if self._is_registered:
                 return change
-            if not evicts:
+            if evicts:
+                change.cancel()
+                await self._evict(stat.version)
+            else:
                 await change.wait()
-                continue
-            change.cancel()
-            try:
-                await self._client.delete(self.path, stat.version)
-            except (NoNode, BadVersion):
-                continue
 
     async def _create(self) -> None:
         """Create our znode; or not, which the next look at it will show."""
         try:
             await self._client.create(self.path, self._service.to_json(), ephemeral=True, make_parents=True)
         except NodeExists:
+            return
+        except ConnectionLost as error:
+            if error.definite:
+                raise
+
+    async def _evict(self, version: int) -> None:
+        """Put our znode in the place of another; or not, as with `_create`.
+
+        In one transaction: in between, the other could register anew, as it was deleted.
+        """
+        eviction = self._client.transaction().delete(self.path, version)
+        try:
+            await eviction.create(self.path, self._service.to_json(), ephemeral=True).commit()
+        except (NoNode, BadVersion):
             return
         except ConnectionLost as error:
             if error.definite:

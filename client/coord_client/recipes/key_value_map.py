@@ -114,7 +114,7 @@ def _percent(character: str) -> str:
 
 
 def unescape(name: str) -> str | None:
-    """The key whose name is `name`; None if `escape` makes no such name.
+    """The key whose name is `name`, a legal one; None if `escape` makes no such name.
 
     >>> unescape("mail%2Fhour"), unescape("%"), unescape("mail%2fhour"), unescape("%zz")
     ('mail/hour', '', None, None)
