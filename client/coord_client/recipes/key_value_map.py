@@ -128,7 +128,7 @@ def unescape(name: str) -> str | None:
     return key if escape(key) == name else None
 
 
-class KeyValueMap(Mapping[str, V]):
+class KeyValueMap(Generic[V]):
     """See the module's head. `async with` it; its writes need the scope. Do not modify what you read from it."""
 
     @overload
@@ -147,19 +147,39 @@ class KeyValueMap(Mapping[str, V]):
     # What it shows.
 
     def __getitem__(self, key: str) -> V:
+        """Raises `KeyError`."""
         return self._values[key]
 
-    def __iter__(self) -> Iterator[str]:
-        """The keys as they are now, sorted."""
-        return iter(sorted(self._values))
+    def get(self, key: str) -> V | None:
+        """None if there is no such entry."""
+        return self._values.get(key)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._values
 
     def __len__(self) -> int:
         return len(self._values)
 
+    def __iter__(self) -> Iterator[str]:
+        """The keys as they are now, sorted."""
+        return iter(self.keys())
+
+    def keys(self) -> list[str]:
+        """As they are now, sorted."""
+        return sorted(self._values)
+
+    def values(self) -> list[V]:
+        """As they are now, in the order of the keys."""
+        return [self._values[key] for key in self.keys()]
+
+    def items(self) -> list[tuple[str, V]]:
+        """As they are now, in the order of the keys; so `dict(map.items())` is a copy of one moment."""
+        return [(key, self._values[key]) for key in self.keys()]
+
     @property
-    def refused(self) -> Mapping[str, Refused]:
-        """By the name of the znode: what lies below the path and is not in the map."""
-        return self._refused
+    def refused(self) -> dict[str, Refused]:
+        """By the name of the znode: what lies below the path now and is not in the map."""
+        return dict(self._refused)
 
     @property
     def is_live(self) -> bool:
