@@ -20,8 +20,13 @@ from tests.client.ways import World, in_every_way
 BASE = "/services"
 MAIL = Service("mail", address="10.0.0.7", port=25, metadata={"zone": "b"}, id="m1", registered_ms=1)
 
-# As Curator writes it, with the payload of Spring Cloud.
-CURATORS = b"""{"name":"mail","id":"c1","address":"10.0.0.8","port":25,"sslPort":465,"payload":{"@class":
+# Written by Curator 5.4.0.
+CURATORS = b"""{"name":"mail","id":"j1","address":"10.0.0.8","port":25,"sslPort":465,"payload":{"@class":
+"java.util.HashMap","load":0.5,"zone":"a"},"registrationTimeUTC":1795592827206,"serviceType":"DYNAMIC","uriSpec":{"parts":[{"value":
+"scheme","variable":true},{"value":"://","variable":false},{"value":"address","variable":true},{"value":":","variable":
+false},{"value":"port","variable":true}]}}"""
+# Of Spring Cloud, and of a Curator to come.
+SPRINGS = b"""{"name":"mail","id":"c1","address":"10.0.0.8","port":25,"sslPort":465,"payload":{"@class":
 "org.springframework.cloud.zookeeper.discovery.ZookeeperInstance","id":"mail-1","name":"mail","metadata":{"zone":"a"}},
 "registrationTimeUTC":1616640377000,"serviceType":"DYNAMIC","uriSpec":{"parts":[{"value":"scheme","variable":true},
 {"value":"://","variable":false}]},"enabled":false,"invented later":[]}"""
@@ -49,6 +54,15 @@ def test_the_document_is_curator_s() -> None:
 
 def test_curator_s_document_is_understood() -> None:
     service = service_of(CURATORS)
+
+    assert service is not None
+    assert (service.id, service.enabled) == ("j1", True)
+    assert service.metadata == {"@class": "java.util.HashMap", "load": 0.5, "zone": "a"}
+    assert service_of(service.to_json()) == service
+
+
+def test_spring_s_document_is_understood() -> None:
+    service = service_of(SPRINGS)
 
     assert service is not None
     assert (service.name, service.id, service.address) == ("mail", "c1", "10.0.0.8")
@@ -125,7 +139,7 @@ async def test_a_watch_gives_the_list_now_and_each_newer_one(world: World) -> No
 async def test_what_others_wrote_and_nobody_can_read_is_left_out(world: World) -> None:
     async with world.connect() as client, world.connect() as other:
         registry = world.recipes.ServiceRegistry(client, BASE)
-        await other.create(f"{BASE}/mail/c1", CURATORS, make_parents=True)
+        await other.create(f"{BASE}/mail/c1", SPRINGS, make_parents=True)
         async with registry.watch("mail") as changes:
             assert [service.id for service in await anext(changes)] == ["c1"]
             for number, data in enumerate(GARBAGE):

