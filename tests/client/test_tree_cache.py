@@ -466,6 +466,45 @@ async def test_what_may_not_be_read_is_not_shown_nor_what_is_below_it() -> None:
             assert list(cache) == ["/app", "/app/a"]
 
 
+@on_both_backends
+async def test_what_becomes_readable_is_shown_with_all_below_it() -> None:
+    """Nobody tells of what was there before, so whatever is new to the cache is read with its children."""
+    async with scene() as (keeper, client, other):
+        keeper.hidden.add("/app/secret")
+        async with TreeCache(client, "/app") as cache:
+            await other.create("/app/secret/child/deep", b"", make_parents=True)
+            await cache.refresh("/app/secret/child/deep")
+            keeper.hidden.clear()
+            async with cache.changes() as changes:
+                await cache.refresh("/app/secret")
+                async for change in changes:
+                    if change.path == "/app/secret/child/deep":
+                        break
+            assert shown(cache) == truth(keeper, "/app")
+
+
+@on_both_backends
+async def test_a_load_that_was_interrupted_does_not_count() -> None:
+    """What it had read before is out of date by the time that the rest is read, over the next connection."""
+    async with scene() as (keeper, client, other):
+        await other.create("/app/b", b"1")
+        read: list[str] = []
+
+        def on_request(opcode: OpCode, record: Record | None) -> Action:
+            if isinstance(record, GetDataRequest) and record.path != "/app":
+                read.append(record.path)
+                if len(read) == 2:
+                    keeper.zxid += 1
+                    changed = keeper.znodes[read[0]]
+                    changed.data, changed.mzxid = b"2", keeper.zxid
+                    return Action.CUT_BEFORE
+            return Action.SERVE
+
+        keeper.on_request = on_request
+        async with TreeCache(client, "/app") as cache:
+            assert shown(cache) == truth(keeper, "/app")
+
+
 # The truth.
 
 
