@@ -146,6 +146,9 @@ class _Types(ast.NodeTransformer):
         name = found.value.id if isinstance(found.value, ast.Name) else ""
         if name == "Literal":
             self.visit(found.value)
+            for named in ast.walk(found.slice):  # members of enums; strings in it are no annotations
+                if isinstance(named, ast.Name):
+                    self.visit(named)
             return found
         if name == "AsyncGenerator" and isinstance(found.slice, ast.Tuple):
             found.slice = found.slice.elts[0]  # what is sent to it is no part of an Iterator
