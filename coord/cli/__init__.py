@@ -6,17 +6,37 @@ import click
 
 from coord import __version__
 
-# Command → (module, its click command there, what `coord --help` says about it).
-COMMANDS = {
-    "serve": ("coord.cli.serve", "serve", "Run one server; with nothing at all, a cluster of one."),
-    "dev": ("coord.cli.dev", "dev", "Run three servers on this machine until Ctrl-C."),
-    "demo": ("coord.cli.demo", "demo", "Watch a cluster elect, lock and survive its leaders' deaths."),
-    "status": ("coord.cli.status", "status", "Show the members of a cluster: roles, indexes, sessions, leases."),
-    "sim": ("coord.cli.sim", "sim", "Run clusters in the simulator under faults, by seed."),
-    "bench": ("coord.cli.bench", "bench", "Load any ZooKeeper-protocol servers and measure."),
-    "bench-client": ("coord.cli.bench_client", "bench_client", "Measure coord's Python client against kazoo."),
-    "bench-compare": ("coord.cli.bench_compare", "bench_compare", "Measure coord against ZooKeeper and etcd."),
+# Purpose → command → (module, its click command there, what `coord --help` says about it).
+SECTIONS = {
+    "Run servers": {
+        "serve": ("coord.cli.serve", "serve", "Run one server; with nothing at all, a cluster of one."),
+        "dev": ("coord.cli.dev", "dev", "Run three servers on this machine until Ctrl-C."),
+        "demo": ("coord.cli.demo", "demo", "Watch a cluster elect, lock and survive its leaders' deaths."),
+        "status": ("coord.cli.status", "status", "Show the members of a cluster: roles, indexes, sessions, leases."),
+    },
+    "Look and change": {
+        "ls": ("coord.cli.listing", "ls", "List the children of a znode."),
+        "tree": ("coord.cli.listing", "tree", "Show a znode and what is below it."),
+        "get": ("coord.cli.reading", "get", "Write a znode's data to stdout."),
+        "stat": ("coord.cli.reading", "stat", "Show what is known of a znode beside its data."),
+        "set": ("coord.cli.writing", "set_", "Write a znode's data, perhaps only if it has a version."),
+        "create": ("coord.cli.writing", "create", "Create a znode."),
+        "rm": ("coord.cli.rm", "rm", "Remove znodes, perhaps with all below them."),
+        "acl": ("coord.cli.acl", "acl", "Show or replace who may do what with a znode."),
+        "watch": ("coord.cli.watch", "watch", "Print changes as they happen."),
+    },
+    "Measure": {
+        "sim": ("coord.cli.sim", "sim", "Run clusters in the simulator under faults, by seed."),
+        "bench": ("coord.cli.bench", "bench", "Load any ZooKeeper-protocol servers and measure."),
+        "bench-client": ("coord.cli.bench_client", "bench_client", "Measure coord's Python client against kazoo."),
+        "bench-compare": ("coord.cli.bench_compare", "bench_compare", "Measure coord against ZooKeeper and etcd."),
+    },
+    "Help": {
+        "completion": ("coord.cli.completion", "completion", "Let a shell complete commands and paths."),
+        "exit-codes": ("coord.cli.exit_codes", "exit_codes", "What exit codes say to scripts."),
+    },
 }
+COMMANDS = {name: command for section in SECTIONS.values() for name, command in section.items()}
 
 
 class LazyGroup(click.Group):
@@ -34,11 +54,17 @@ class LazyGroup(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, _, text) in COMMANDS.items()])
+        width = max(map(len, COMMANDS))
+        for section, commands in SECTIONS.items():
+            with formatter.section(section):
+                formatter.write_dl([(name.ljust(width), text) for name, (_, _, text) in commands.items()])
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="coord")
 def main() -> None:
-    """coord: locks, elections, leases and configuration for distributed programs, over ZooKeeper's protocol."""
+    """coord: locks, elections, leases and configuration for distributed programs, over ZooKeeper's protocol.
+
+    Commands print results on stdout and messages on stderr. They exit with 0 if it is done, 1 if the answer is no,
+    3 if no server answers, 4 if it is not permitted: see `coord exit-codes`.
+    """

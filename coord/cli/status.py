@@ -48,8 +48,8 @@ class Answer:
 
 @click.command(name="status")
 @click.option(
-    "--servers", type=Servers(), default="127.0.0.1:2181", show_default=True,
-    help="Those to ask; other members are asked where these say that they are.",
+    "--servers", type=Servers(), envvar="COORD_SERVERS", default="127.0.0.1:2181", show_default=True,
+    show_envvar=True, help="Those to ask; other members are asked where these say that they are.",
 )  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Everything they say.")
 def status(*, servers: list[Address], as_json: bool) -> None:
