@@ -52,7 +52,9 @@ async def connect(
     )
     try:
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(session.run)
+            # Whatever cancels the scope, the session is closed in it, so that its locks are free at once.
+            background = anyio.CancelScope(shield=True)
+            tasks.start_soon(_run, session, background)
             client = Client(session, tasks, chroot, name)
             try:
                 patience = session_timeout if connect_timeout is None else connect_timeout
@@ -60,12 +62,18 @@ async def connect(
                 yield client
             finally:
                 await session.close()
+                background.cancel()
                 tasks.cancel_scope.cancel()
     except BaseExceptionGroup as group:
         # The group is of our making; whoever leaves the scope with an error should see that error.
         if len(group.exceptions) == 1:
             raise group.exceptions[0] from None
         raise
+
+
+async def _run(session: Session, scope: anyio.CancelScope) -> None:
+    with scope:
+        await session.run()
 
 
 async def _first_connection(client: Client, hosts: str, patience: float) -> None:

@@ -467,3 +467,19 @@ async def test_watches_are_told_to_the_new_server_with_what_was_seen() -> None:
         (rearm,) = [record for opcode, record in keeper.seen if opcode == OpCode.SET_WATCHES2]
         assert rearm == SetWatches2(seen, ["/a"], [], [], [], [])
         change.cancel()
+
+
+@on_both_backends
+async def test_a_client_whose_scope_is_cancelled_ends_its_session_all_the_same() -> None:
+    """Others would wait for its locks until the session runs out."""
+    keeper = Keeper()
+
+    with anyio.CancelScope() as scope:
+        async with client_of(keeper) as client:
+            await client.create("/lock", ephemeral=True)
+            scope.cancel()
+            await anyio.sleep_forever()
+
+    assert keeper.sessions == {}
+    async with client_of(keeper) as client:
+        assert await client.exists("/lock") is None
