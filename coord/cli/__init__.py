@@ -25,6 +25,10 @@ SECTIONS = {
         "acl": ("coord.cli.acl", "acl", "Show or replace who may do what with a znode."),
         "watch": ("coord.cli.watch", "watch", "Print changes as they happen."),
     },
+    "Use": {
+        "lock": ("coord.cli.lock", "lock", "Run a command while holding a lock."),
+        "elect": ("coord.cli.elect", "elect", "Keep a command running on exactly one machine."),
+    },
     "Measure": {
         "sim": ("coord.cli.sim", "sim", "Run clusters in the simulator under faults, by seed."),
         "bench": ("coord.cli.bench", "bench", "Load any ZooKeeper-protocol servers and measure."),

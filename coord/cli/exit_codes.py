@@ -117,9 +117,9 @@ def exit_code_of(error: CoordError) -> ExitCode:
 
 
 class Failure(click.ClickException):
-    """Ends the command with a message on stderr and a code of ours."""
+    """Ends the command with a message on stderr and a code, mostly an `ExitCode`."""
 
-    def __init__(self, message: str, code: ExitCode) -> None:
+    def __init__(self, message: str, code: int) -> None:
         super().__init__(message)
         self.exit_code = code  # type: ignore[misc]  # click declares it of the class, and asks the object
 

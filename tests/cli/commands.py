@@ -4,7 +4,10 @@ import json
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 PATIENCE = 60.0  # seconds; only a test that fails waits so long
@@ -55,4 +58,30 @@ class Shell:
 
     def start(self, *arguments: str, **options: Any) -> subprocess.Popen[bytes]:
         """Start it. The caller ends it."""
-        return subprocess.Popen([sys.executable, "-m", "coord", *arguments], env=self.environment, **options)
+        return subprocess.Popen([sys.executable, "-m", "coord", *arguments], **{"env": self.environment, **options})
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait until it is so."""
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end, "it does not happen"
+        time.sleep(0.01)
+
+
+def is_alive(pid: int) -> bool:
+    """A zombie is not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def numbers_in(file: Path) -> list[float]:
+    """One a line; none if it is not there, and not the last if it is just being written."""
+    text = file.read_text() if file.exists() else ""
+    return [float(line) for line in text[: text.rfind("\n") + 1].split()]

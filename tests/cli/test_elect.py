@@ -1,0 +1,112 @@
+"""`coord elect`: one of those that stand for election runs the command, and only one."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import trio
+
+from tests.cli.commands import PATIENCE, Shell, is_alive, numbers_in, until
+from tests.cli.holders import Holder, holding, violations
+from tests.e2e.clusters import leader_of, paused, running
+
+pytestmark = pytest.mark.e2e
+
+SHORT = ("--session-timeout", "2")
+
+
+@pytest.fixture(params=["coord", "zookeeper"])
+def shell(request: pytest.FixtureRequest) -> Shell:
+    server = request.getfixturevalue(f"{request.param}_address")
+    root = f"/cli-{os.urandom(8).hex()}"
+    assert Shell(server).coord("create", root).code == 0
+    return Shell(f"{server}{root}")
+
+
+@contextmanager
+def two_candidates(shell: Shell, directory: Path, other: Shell | None = None) -> Iterator[tuple[Holder, Holder]]:
+    """The first leads."""
+    with holding(shell, directory, "first", "elect", "/e", *SHORT, stderr=subprocess.DEVNULL) as first:
+        first.wait_started()
+        with holding(other or shell, directory, "second", "elect", "/e", *SHORT, stderr=subprocess.DEVNULL) as second:
+            until(lambda: len((other or shell).coord("ls", "/e").lines) == 2)
+            assert second.started == []
+            yield first, second
+
+
+def assert_succession(first: Holder, second: Holder, directory: Path) -> None:
+    second.wait_started()
+    assert first.last_beat < second.started[0]
+    assert violations(directory) == []
+    tokens = numbers_in(directory / "tokens")
+    assert tokens == sorted(set(tokens))
+
+
+def test_another_takes_over_when_the_leader_is_killed(shell: Shell, tmp_path: Path) -> None:
+    with two_candidates(shell, tmp_path) as (first, second):
+        first.process.kill()
+
+        assert_succession(first, second, tmp_path)
+
+
+def test_sigterm_stops_the_command_and_lets_the_next_lead_at_once(shell: Shell, tmp_path: Path) -> None:
+    with two_candidates(shell, tmp_path) as (first, second):
+        first.process.terminate()
+
+        assert first.process.wait(PATIENCE) == 0
+        assert not is_alive(first.worker)
+        assert_succession(first, second, tmp_path)
+        assert len(shell.coord("ls", "/e").lines) == 1
+
+
+def test_who_waits_leaves_at_a_sigterm(shell: Shell, tmp_path: Path) -> None:
+    with two_candidates(shell, tmp_path) as (_, second):
+        second.process.terminate()
+
+        assert second.process.wait(PATIENCE) == 0
+        assert second.started == []
+        assert len(shell.coord("ls", "/e").lines) == 1
+
+
+def test_a_command_that_ends_is_started_again_where_it_was(shell: Shell, tmp_path: Path) -> None:
+    script = f'echo "$COORD_LOCK_TOKEN" >> {tmp_path}/tokens; exit 3'
+    with shell.start(
+        "elect", "/e", "--restart-delay", "0.05", "--", "sh", "-c", script, stderr=subprocess.PIPE
+    ) as process:
+        until(lambda: len(numbers_in(tmp_path / "tokens")) >= 3)
+        process.terminate()
+
+        _, log = process.communicate(timeout=PATIENCE)
+
+    assert process.returncode == 0
+    assert len(set(numbers_in(tmp_path / "tokens"))) == 1, "it leads all the time"
+    assert b"the command ended with 3; it starts again in 0.05 s" in log
+    assert b"the command ended with 3; it starts again in 0.1 s" in log
+
+
+def test_once_ends_as_the_command_does(shell: Shell) -> None:
+    ended = shell.coord("elect", "/e", "--once", "--", "sh", "-c", "echo ran; exit 7")
+
+    assert (ended.code, ended.text) == (7, "ran\n")
+    assert shell.coord("ls", "/e").lines == []
+
+
+async def test_a_leader_that_is_cut_off_stops_and_stands_again(tmp_path: Path) -> None:
+    async with running(tmp_path / "cluster") as cluster:
+        leader = await leader_of(cluster)
+        cut_off = next(member for member in cluster.members if member != leader)
+        witness = tmp_path / "witness"
+        witness.mkdir()
+        others = Shell(cluster.address(leader))
+        with two_candidates(Shell(cluster.address(cut_off)), witness, others) as (first, second):
+            async with paused(cluster, cut_off):
+                await trio.to_thread.run_sync(assert_succession, first, second, witness)
+
+            second.process.send_signal(signal.SIGTERM)
+            await trio.to_thread.run_sync(first.wait_started, 2)
+            assert second.process.wait(PATIENCE) == 0
+            assert violations(witness) == []
