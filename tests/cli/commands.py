@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 PATIENCE = 60.0  # seconds; only a test that fails waits so long
 
@@ -59,6 +59,47 @@ class Shell:
     def start(self, *arguments: str, **options: Any) -> subprocess.Popen[bytes]:
         """Start it. The caller ends it."""
         return subprocess.Popen([sys.executable, "-m", "coord", *arguments], **{"env": self.environment, **options})
+
+    def on_terminal(self, *arguments: str) -> "Terminal":
+        """Start it on a terminal of its own."""
+        return Terminal([sys.executable, "-c", ON_A_TERMINAL, sys.executable, "-m", "coord", *arguments], self)
+
+
+# `pty.spawn` passes our stdin on as what is typed.
+ON_A_TERMINAL = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))"
+
+
+class Terminal:
+    """One at which somebody sits."""
+
+    def __init__(self, command: list[str], shell: Shell) -> None:
+        self._process = subprocess.Popen(command, env=shell.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._shown = b""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def until_shown(self, text: str) -> None:
+        """Wait until it is shown, after what was waited for before."""
+        assert self._process.stdout is not None
+        while text.encode() not in self._shown:
+            data = os.read(self._process.stdout.fileno(), 1000)
+            assert data, self._shown.decode()
+            self._shown += data
+        self._shown = self._shown.partition(text.encode())[2]
+
+    def type(self, text: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(text.encode())
+        self._process.stdin.flush()
+
+    def wait(self) -> int:
+        """Until the command has ended; its exit code."""
+        return self._process.wait(PATIENCE)
 
 
 def until(condition: Callable[[], bool]) -> None:

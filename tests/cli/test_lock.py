@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -139,60 +138,33 @@ def test_a_stop_that_no_healthy_session_has_time_for_is_refused(coord_shell: She
     assert "too long" in refused.stderr
 
 
-# On a terminal. `pty.spawn` passes our stdin on as what is typed.
-ON_A_TERMINAL = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))"
-
-
-def on_terminal(shell: Shell, *command: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-c", ON_A_TERMINAL, sys.executable, "-m", "coord", "lock", "/l", "--", *command],
-        env=shell.environment,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    )
-
-
-def read_until(process: subprocess.Popen[bytes], text: bytes) -> None:
-    assert process.stdout is not None
-    seen = b""
-    while text not in seen:
-        data = os.read(process.stdout.fileno(), 1000)
-        assert data, seen
-        seen += data
-
-
-def type_in(process: subprocess.Popen[bytes], text: bytes) -> None:
-    assert process.stdin is not None
-    process.stdin.write(text)
-    process.stdin.flush()
-
-
 def test_the_command_reads_the_terminal(coord_shell: Shell) -> None:
-    with on_terminal(coord_shell, "sh", "-c", "echo ready; read line; echo got $line") as process:
-        read_until(process, b"ready")
-        type_in(process, b"this\n")
+    script = "echo ready; read line; echo got $line"
+    with coord_shell.on_terminal("lock", "/l", "--", "sh", "-c", script) as terminal:
+        terminal.until_shown("ready")
+        terminal.type("this\n")
 
-        read_until(process, b"got this")
-        assert process.wait(PATIENCE) == 0
+        terminal.until_shown("got this")
+        assert terminal.wait() == 0
 
 
 def test_ctrl_c_is_for_the_command(coord_shell: Shell) -> None:
-    with on_terminal(
-        coord_shell, "sh", "-c", "trap 'echo tidied; exit 4' INT; echo ready; while :; do sleep 0.1; done"
-    ) as process:
-        read_until(process, b"ready")
-        type_in(process, b"\x03")
+    script = "trap 'echo tidied; exit 4' INT; echo ready; while :; do sleep 0.1; done"
+    with coord_shell.on_terminal("lock", "/l", "--", "sh", "-c", script) as terminal:
+        terminal.until_shown("ready")
+        terminal.type("\x03")
 
-        read_until(process, b"tidied")
-        assert process.wait(PATIENCE) == 4
+        terminal.until_shown("tidied")
+        assert terminal.wait() == 4
 
 
 def test_ctrl_z_does_not_suspend_who_holds_a_lock(coord_shell: Shell) -> None:
-    with on_terminal(coord_shell, "sh", "-c", "echo ready; read line; echo got $line") as process:
-        read_until(process, b"ready")
-        type_in(process, b"\x1a")
+    script = "echo ready; read line; echo got $line"
+    with coord_shell.on_terminal("lock", "/l", "--", "sh", "-c", script) as terminal:
+        terminal.until_shown("ready")
+        terminal.type("\x1a")
 
-        read_until(process, b"not suspended")
-        type_in(process, b"on\n")
-        read_until(process, b"got on")
-        assert process.wait(PATIENCE) == 0
+        terminal.until_shown("not suspended")
+        terminal.type("on\n")
+        terminal.until_shown("got on")
+        assert terminal.wait() == 0

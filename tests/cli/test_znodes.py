@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 
 from coord.cli.bench_machine import free_ports
 from tests.cli.commands import PATIENCE, Shell
+from tests.e2e.clusters import running
 
 pytestmark = pytest.mark.e2e
 
@@ -197,6 +199,27 @@ def test_rm_takes_whole_subtrees_if_told_so(shell: Shell) -> None:
     assert shell.coord("rm", "-r", "--yes", "/").code == 2
 
 
+def test_rm_asks_who_sits_at_a_terminal(shell: Shell) -> None:
+    shell.coord("create", "/r/a", "--parents")
+    for answer, code, left in (("n", 1, ["r"]), ("y", 0, [])):
+        with shell.on_terminal("rm", "-r", "/r") as terminal:
+            terminal.until_shown("Remove 2 znodes?")
+            terminal.type(f"{answer}\n")
+
+            assert terminal.wait() == code
+        assert shell.coord("ls").lines == left
+
+
+def test_get_shows_on_a_terminal_what_people_can_read(shell: Shell) -> None:
+    shell.coord("create", "/text", "on")
+    shell.coord("create", "/binary", "-", stdin=b"\xff\x1b")
+
+    for path, shown in (("/text", "on\r\n"), ("/binary", "00000000  ff 1b")):
+        with shell.on_terminal("get", path) as terminal:
+            terminal.until_shown(shown)
+            assert terminal.wait() == 0
+
+
 @pytest.fixture
 def watching(shell: Shell) -> Iterator[subprocess.Popen[bytes]]:
     with shell.start(
@@ -228,3 +251,23 @@ def test_watch_prints_changes_until_it_is_interrupted(shell: Shell, watching: su
     ]
     watching.send_signal(signal.SIGINT)
     assert watching.wait(PATIENCE) == 130
+
+
+async def test_watch_tells_that_it_may_have_missed_something(tmp_path: Path) -> None:
+    async with running(tmp_path, size=1) as cluster:
+        shell = Shell(cluster.servers)
+        with shell.start("watch", "/w", "-n", "2", stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            assert process.stderr is not None
+            assert process.stderr.readline() == b"watching /w\n"
+
+            await cluster.kill(1)
+            assert process.stderr.readline() == b"suspended: looking for a server\n"
+            await cluster.start(1)
+
+            gap = await trio.to_thread.run_sync(process.stdout.readline)
+            assert gap.split()[1:] == [b"GAP", b"/w"]
+            shell.coord("create", "/w")
+            event = await trio.to_thread.run_sync(process.stdout.readline)
+            assert event.split()[1:] == [b"CREATED", b"/w"]
+            assert process.wait(PATIENCE) == 0
