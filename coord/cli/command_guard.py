@@ -11,8 +11,9 @@ Stopping is SIGTERM, and SIGKILL `kill_after` seconds later, and in any case SLA
 over when its whole group is: what it leaves behind in the background is stopped, too, for it would run without the
 right. What has left the group (setsid) is out of reach, and so is what runs as another user (sudo).
 
-The group has the terminal if `coord lock` had it, so that Ctrl-C and what reads the keyboard work as usual. A Ctrl-Z
-does not suspend it: a right would run out meanwhile.
+The group gets the terminal if `coord lock` had it, so that Ctrl-C and what reads the keyboard work as usual. Not in a
+pipeline (stdin or stdout is something else), where another may want to read it: `coord lock … | less`. A Ctrl-Z does
+not suspend the group: a right would run out meanwhile.
 
 Lines over the socket. To the guard: `run {json}`, `deadline SECONDS`, `signal NUMBER`, `stop`, `kill`. From it:
 `started PID`, `ended EXITCODE WHY`. Times are those of `time.monotonic()`, which all processes of a machine share.
@@ -243,6 +244,8 @@ class Guard:
 
 
 def _open_terminal() -> int | None:
+    if not (os.isatty(0) and os.isatty(1)):
+        return None
     try:
         return os.open("/dev/tty", os.O_RDWR | os.O_CLOEXEC)
     except OSError:

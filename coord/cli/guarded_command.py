@@ -77,11 +77,13 @@ class GuardedCommand:
             finally:
                 os._exit(0)
         theirs.close()
-        with ours:
-            yield cls(ours, pid)
-        # Its end of the socket is closed now, so it ends; a frozen one, once it is thawed.
-        os.kill(pid, signal.SIGCONT)
-        os.waitpid(pid, 0)
+        try:
+            with ours:
+                yield cls(ours, pid)
+        finally:
+            # Its end of the socket is closed now, so it ends; a frozen one, once it is thawed.
+            os.kill(pid, signal.SIGCONT)
+            os.waitpid(pid, 0)
 
     @property
     def is_running(self) -> bool:

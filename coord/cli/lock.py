@@ -36,7 +36,7 @@ def lock(terms: Terms, *, path: str, timeout: float | None, conflict_exit_code: 
     --kill-after later by SIGKILL. This holds when the servers are cut off, and when coord itself is frozen or killed.
     It does not hold for processes that leave the group (setsid) or run as another user (sudo), and not while the
     whole machine stands still: that is what the token is for. What the command leaves running in its group when it
-    ends is stopped as well.
+    ends is stopped as well. Signals are passed on to the group, and Ctrl-C reaches it; Ctrl-Z does not suspend it.
 
     Exits as the command does, with 128 plus the number of a signal that ended it. Else with 1 if the lock is not won
     in time, 3 if no server answers, 75 if the lock was lost and the command stopped for it, 126 if the command cannot

@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -167,4 +168,16 @@ def test_ctrl_z_does_not_suspend_who_holds_a_lock(coord_shell: Shell) -> None:
         terminal.until_shown("not suspended")
         terminal.type("on\n")
         terminal.until_shown("got on")
+        assert terminal.wait() == 0
+
+
+def test_a_pager_behind_a_pipe_keeps_the_terminal(coord_shell: Shell) -> None:
+    """It would be suspended when it reads the keyboard, if the command had taken that."""
+    pager = "read key < /dev/tty; echo got $key; cat"
+    script = f"exec {sys.executable} -m coord lock /l -- echo ran | sh -c '{pager}'"
+    with coord_shell.on_terminal("lock", "/other", "--", "sh", "-c", script) as terminal:
+        terminal.type("this\n")
+
+        terminal.until_shown("got this")
+        terminal.until_shown("ran")
         assert terminal.wait() == 0
