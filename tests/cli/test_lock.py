@@ -171,13 +171,14 @@ def test_ctrl_z_does_not_suspend_who_holds_a_lock(coord_shell: Shell) -> None:
         assert terminal.wait() == 0
 
 
-def test_a_pager_behind_a_pipe_keeps_the_terminal(coord_shell: Shell) -> None:
+def test_a_pager_behind_a_pipe_keeps_the_terminal(coord_shell: Shell, tmp_path: Path) -> None:
     """It would be suspended when it reads the keyboard, if the command had taken that."""
-    pager = "read key < /dev/tty; echo got $key; cat"
-    script = f"exec {sys.executable} -m coord lock /l -- echo ran | sh -c '{pager}'"
-    with coord_shell.on_terminal("lock", "/other", "--", "sh", "-c", script) as terminal:
+    pager = f"read started; read key < /dev/tty; echo got \\$key; touch {tmp_path}/read; cat"
+    locked = f"echo started; while ! test -e {tmp_path}/read; do sleep 0.01; done; echo over"
+    pipeline = f'"{sys.executable}" -m coord lock /l -- sh -c "{locked}" | sh -c "{pager}"'
+    with coord_shell.on_terminal("lock", "/other", "--", "sh", "-c", pipeline) as terminal:
         terminal.type("this\n")
 
         terminal.until_shown("got this")
-        terminal.until_shown("ran")
+        terminal.until_shown("over")
         assert terminal.wait() == 0
