@@ -58,7 +58,8 @@ servers_option = click.option(
 )  # fmt: skip
 auth_option = click.option(
     "--auth", type=Credentials(), multiple=True, envvar="COORD_AUTH", show_envvar=True,
-    help="An identity, such as digest:user:password; in the environment, several with blanks between.",
+    help="An identity, such as digest:user:password. Others see it in `ps`, but not in the environment, where several "
+    "stand with blanks between.",
 )  # fmt: skip
 
 

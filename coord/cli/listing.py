@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import click
 from rich.table import Table
@@ -61,6 +61,9 @@ def _table(children: list[tuple[str, Stat]]) -> Table:
     return shown
 
 
+DEEPEST: Final = 100  # levels that `tree` shows; nobody reads more, and Python's stack is not made for it
+
+
 @dataclass(slots=True)
 class Branch:
     """A znode and what was found below it."""
@@ -74,14 +77,14 @@ class Branch:
 
 @click.command()
 @click.argument("path", type=ZnodePath(), default="/")
-@click.option("--depth", type=click.IntRange(min=1), help="Levels below PATH.  [default: all]")
+@click.option("--depth", type=click.IntRange(1, DEEPEST), default=DEEPEST, show_default=True, help="Levels below PATH.")
 @click.option(
     "--max", "most", type=click.IntRange(min=1), default=1000, show_default=True,
     help="Znodes to show; what is left out is counted.",
 )  # fmt: skip
 @json_option
 @cluster_options
-def tree(cluster: Cluster, *, path: str, depth: int | None, most: int, as_json: bool) -> None:
+def tree(cluster: Cluster, *, path: str, depth: int, most: int, as_json: bool) -> None:
     """Show a znode and what is below it, level by level until --max is reached.
 
     Exits with 1 if there is no such znode.
@@ -95,7 +98,7 @@ def tree(cluster: Cluster, *, path: str, depth: int | None, most: int, as_json: 
             click.echo(line)
 
 
-async def grow(client: Client, path: str, depth: int | None, most: int) -> Branch:
+async def grow(client: Client, path: str, depth: int, most: int) -> Branch:
     """What is below `path`. Raises `NoNode` if it is not there itself."""
     root = Branch(path, path)
     level = [root]
@@ -115,7 +118,7 @@ async def grow(client: Client, path: str, depth: int | None, most: int) -> Branc
         below: list[Branch] = []
         for branch in level:
             found = sorted(names.pop(branch.path, ()))
-            shown = found[:left] if depth is None or reached < depth else []
+            shown = found[:left] if reached < depth else []
             left -= len(shown)
             branch.hidden = branch.hidden or len(found) - len(shown)
             branch.children = [Branch(name, join(branch.path, name)) for name in shown]

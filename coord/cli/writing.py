@@ -9,6 +9,7 @@ import click
 from coord.cli.cluster import Cluster, cluster_options, json_option
 from coord.cli.znode_documents import parse_acl, stat_document
 from coord.cli.znode_paths import ZnodePath, path_argument
+from coord.replica.config import MAX_FRAME_BYTES
 from coord_client import ACL, OPEN_ACL_UNSAFE
 from coord_protocol.errors import BadArguments
 from coord_protocol.paths import validate_path
@@ -47,6 +48,14 @@ file_option = click.option(
 
 
 def _value_of(value: str | None, file: IO[bytes] | None) -> bytes | None:
+    data = _read_value(value, file)
+    if data is not None and len(data) > MAX_FRAME_BYTES:
+        # A server that refuses it can but close the connection, so the error would not tell.
+        click.echo(f"{len(data):,} bytes: servers take up to {MAX_FRAME_BYTES:,}, unless configured", err=True)
+    return data
+
+
+def _read_value(value: str | None, file: IO[bytes] | None) -> bytes | None:
     if value is not None and file is not None:
         raise click.UsageError("give VALUE or --file, not both")
     if file is not None:
@@ -113,10 +122,11 @@ def create(
         )
     if path.endswith("/") and not sequence:
         path = path.rstrip("/") or "/"
+    data = _value_of(value, file) or b""
     created, stat = cluster.run(
         lambda client: client.create(
             path,
-            _value_of(value, file) or b"",
+            data,
             sequence=sequence,
             acl=acl or OPEN_ACL_UNSAFE,
             make_parents=parents,

@@ -10,6 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from click.testing import CliRunner
+
+from coord.cli import main
+
 PATIENCE = 60.0  # seconds; only a test that fails waits so long
 
 
@@ -55,6 +59,13 @@ class Shell:
             check=False,
         )
         return Ended(done.returncode, done.stdout, done.stderr.decode())
+
+    def ask(self, *arguments: str, stdin: bytes = b"", **environment: str) -> Ended:
+        """Run it in this process, twenty times faster. Not for what forks, and not within an event loop."""
+        result = CliRunner().invoke(main, arguments, input=stdin, env=self.environment | environment, prog_name="coord")
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return Ended(result.exit_code, result.stdout_bytes, result.stderr)
 
     def start(self, *arguments: str, **options: Any) -> subprocess.Popen[bytes]:
         """Start it. The caller ends it."""

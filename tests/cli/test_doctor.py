@@ -178,8 +178,8 @@ def test_a_server_that_runs_out_of_descriptors_is_bad() -> None:
 def test_doctor_of_a_real_server(coord_address: str) -> None:
     shell = Shell(coord_address)
 
-    told = shell.coord("doctor", "--json")
-    printed = shell.coord("doctor")
+    told = shell.ask("doctor", "--json")
+    printed = shell.ask("doctor")
 
     assert told.code == printed.code == 0
     found = {finding["check"]: finding["verdict"] for finding in told.document["findings"]}
@@ -191,7 +191,7 @@ def test_doctor_of_a_real_server(coord_address: str) -> None:
 
 @pytest.mark.e2e
 def test_doctor_of_a_zookeeper_says_what_it_cannot_know(zookeeper_address: str) -> None:
-    told = Shell(zookeeper_address).coord("doctor", "--json")
+    told = Shell(zookeeper_address).ask("doctor", "--json")
 
     assert told.code == 0
     found = {finding["check"]: finding for finding in told.document["findings"]}
@@ -206,8 +206,8 @@ def test_doctor_where_nobody_listens_and_of_a_bad_file_exits_with_1(tmp_path: Pa
     file = tmp_path / "coord.toml"
     file.write_text("id = 0")
 
-    assert Shell(address).coord("doctor").code == 1
-    ended = Shell(address).coord("doctor", "--config", str(file), COORD_SERVERS="")
+    assert Shell(address).ask("doctor").code == 1
+    ended = Shell(address).ask("doctor", "--config", str(file), COORD_SERVERS="")
     assert ended.code == 1
     assert "id = 0: expected a number from 1" in ended.text
     assert address not in ended.text, "no server was to be asked"
@@ -220,7 +220,7 @@ async def test_doctor_finds_the_member_that_stands_still(tmp_path: Path) -> None
         leader = await leader_of(cluster)
         still = next(member for member in cluster.members if member != leader)
         async with paused(cluster, still):
-            told = await trio.to_thread.run_sync(Shell(cluster.address(leader)).coord, "doctor", "--json")
+            told = await trio.to_thread.run_sync(Shell(cluster.address(leader)).ask, "doctor", "--json")
 
     assert told.code == 1
     found = {finding["check"]: finding["verdict"] for finding in told.document["findings"]}

@@ -19,12 +19,9 @@ pytestmark = pytest.mark.e2e
 SHORT = ("--session-timeout", "2")
 
 
-@pytest.fixture(params=["coord", "zookeeper"])
-def shell(request: pytest.FixtureRequest) -> Shell:
-    server = request.getfixturevalue(f"{request.param}_address")
-    root = f"/cli-{os.urandom(8).hex()}"
-    assert Shell(server).coord("create", root).code == 0
-    return Shell(f"{server}{root}")
+@pytest.fixture
+def shell(coord_address: str) -> Shell:
+    return Shell(f"{coord_address}/cli-{os.urandom(8).hex()}")
 
 
 @contextmanager
@@ -46,7 +43,11 @@ def assert_succession(first: Holder, second: Holder, directory: Path) -> None:
     assert tokens == sorted(set(tokens))
 
 
-def test_another_takes_over_when_the_leader_is_killed(shell: Shell, tmp_path: Path) -> None:
+@pytest.mark.parametrize("server", ["coord", "zookeeper"])
+def test_another_takes_over_when_the_leader_is_killed(
+    server: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    shell = Shell(f"{request.getfixturevalue(f'{server}_address')}/cli-{os.urandom(8).hex()}")
     with two_candidates(shell, tmp_path) as (first, second):
         first.process.kill()
 
@@ -60,7 +61,7 @@ def test_sigterm_stops_the_command_and_lets_the_next_lead_at_once(shell: Shell, 
         assert first.process.wait(PATIENCE) == 0
         assert not is_alive(first.worker)
         assert_succession(first, second, tmp_path)
-        assert len(shell.coord("ls", "/e").lines) == 1
+        assert len(shell.ask("ls", "/e").lines) == 1
 
 
 def test_who_waits_leaves_at_a_sigterm(shell: Shell, tmp_path: Path) -> None:
@@ -69,7 +70,7 @@ def test_who_waits_leaves_at_a_sigterm(shell: Shell, tmp_path: Path) -> None:
 
         assert second.process.wait(PATIENCE) == 0
         assert second.started == []
-        assert len(shell.coord("ls", "/e").lines) == 1
+        assert len(shell.ask("ls", "/e").lines) == 1
 
 
 def test_a_command_that_ends_is_started_again_where_it_was(shell: Shell, tmp_path: Path) -> None:
@@ -92,7 +93,7 @@ def test_once_ends_as_the_command_does(shell: Shell) -> None:
     ended = shell.coord("elect", "/e", "--once", "--", "sh", "-c", "echo ran; exit 7")
 
     assert (ended.code, ended.text) == (7, "ran\n")
-    assert shell.coord("ls", "/e").lines == []
+    assert shell.ask("ls", "/e").lines == []
 
 
 async def test_a_leader_that_is_cut_off_stops_and_stands_again(tmp_path: Path) -> None:

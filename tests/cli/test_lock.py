@@ -19,7 +19,7 @@ pytestmark = pytest.mark.e2e
 def shell(request: pytest.FixtureRequest) -> Shell:
     server = request.getfixturevalue(f"{request.param}_address")
     root = f"/cli-{os.urandom(8).hex()}"
-    assert Shell(server).coord("create", root).code == 0
+    assert Shell(server).ask("create", root).code == 0
     return Shell(f"{server}{root}")
 
 
@@ -48,7 +48,7 @@ def test_the_command_is_told_what_it_holds(shell: Shell) -> None:
     assert told["COORD_LOCK_ZNODE"].startswith("/l/")
     assert int(told["COORD_LOCK_TOKEN"]) > 0
     assert told["COORD_SERVERS"] == shell.servers
-    assert shell.coord("ls", "/l").lines == [], "the lock is free again"
+    assert shell.ask("ls", "/l").lines == [], "the lock is free again"
 
 
 def test_its_exit_code_is_the_commands(coord_shell: Shell, tmp_path: Path) -> None:
@@ -78,8 +78,8 @@ def test_who_does_not_win_in_time_says_so_by_the_exit_code(shell: Shell, tmp_pat
         assert (loser.code, loser.stdout) == (1, b"")
         assert "not won in 0.2 s" in loser.stderr
         assert (impatient.code, impatient.stdout) == (66, b"")
-        (contender,) = shell.coord("ls", "/l").lines
-        assert shell.coord("get", f"/l/{contender}").text == "first"
+        (contender,) = shell.ask("ls", "/l").lines
+        assert shell.ask("get", f"/l/{contender}").text == "first"
 
 
 def test_no_server_is_exit_code_3() -> None:
@@ -102,12 +102,12 @@ def test_who_is_told_to_end_while_it_waits_leaves_the_queue(coord_shell: Shell, 
     with holding(coord_shell, tmp_path, "first", "lock", "/l") as first:
         first.wait_started()
         with coord_shell.start("lock", "/l", "--", "true") as second:
-            until(lambda: len(coord_shell.coord("ls", "/l").lines) == 2)
+            until(lambda: len(coord_shell.ask("ls", "/l").lines) == 2)
 
             second.terminate()
 
             assert second.wait(PATIENCE) == 128 + signal.SIGTERM
-        assert len(coord_shell.coord("ls", "/l").lines) == 1
+        assert len(coord_shell.ask("ls", "/l").lines) == 1
 
 
 def test_what_the_command_leaves_behind_in_its_group_is_stopped(coord_shell: Shell) -> None:
@@ -122,9 +122,9 @@ def test_a_command_that_is_deaf_is_killed_with_all_its_children(coord_shell: She
     """When somebody takes its znode away, another may hold the lock at once."""
     with holding(coord_shell, tmp_path, "deaf", "lock", "/l", is_deaf=True, stderr=subprocess.PIPE) as holder:
         holder.wait_started()
-        (znode,) = coord_shell.coord("ls", "/l").lines
+        (znode,) = coord_shell.ask("ls", "/l").lines
 
-        coord_shell.coord("rm", f"/l/{znode}")
+        coord_shell.ask("rm", f"/l/{znode}")
 
         _, errors = holder.process.communicate(timeout=PATIENCE)
         assert holder.process.returncode == 75

@@ -24,15 +24,15 @@ def shell(request: pytest.FixtureRequest) -> Shell:
     """One whose root is a fresh znode."""
     server = request.getfixturevalue(f"{request.param}_address")
     root = f"/cli-{os.urandom(8).hex()}"
-    assert Shell(server).coord("create", root).code == 0
+    assert Shell(server).ask("create", root).code == 0
     return Shell(f"{server}{root}")
 
 
 def test_a_value_comes_back_byte_for_byte(shell: Shell) -> None:
     value = bytes(range(256))
 
-    created = shell.coord("create", "/a", "-", stdin=value)
-    got = shell.coord("get", "/a")
+    created = shell.ask("create", "/a", "-", stdin=value)
+    got = shell.ask("get", "/a")
 
     assert (created.code, created.text) == (0, "/a\n")
     assert (got.code, got.stdout, got.stderr) == (0, value, "")
@@ -41,7 +41,7 @@ def test_a_value_comes_back_byte_for_byte(shell: Shell) -> None:
 def test_values_come_from_argument_file_or_stdin(shell: Shell, tmp_path: Path) -> None:
     file = tmp_path / "value"
     file.write_bytes(b"from a file")
-    shell.coord("create", "/a")
+    shell.ask("create", "/a")
 
     for arguments, stdin, value in (
         (("an argument",), b"", b"an argument"),
@@ -49,27 +49,27 @@ def test_values_come_from_argument_file_or_stdin(shell: Shell, tmp_path: Path) -
         (("-",), b"from stdin", b"from stdin"),
         (("--", "-x"), b"", b"-x"),
     ):
-        assert shell.coord("set", "/a", *arguments, stdin=stdin).code == 0
-        assert shell.coord("get", "/a").stdout == value
-    assert shell.coord("set", "/a").code == 2
-    assert shell.coord("set", "/a", "x", "--file", str(file)).code == 2
+        assert shell.ask("set", "/a", *arguments, stdin=stdin).code == 0
+        assert shell.ask("get", "/a").stdout == value
+    assert shell.ask("set", "/a").code == 2
+    assert shell.ask("set", "/a", "x", "--file", str(file)).code == 2
 
 
 def test_a_conditional_write_tells_by_its_exit_code_whether_it_won(shell: Shell) -> None:
-    shell.coord("create", "/a", "0")
+    shell.ask("create", "/a", "0")
 
-    first = shell.coord("set", "/a", "1", "--version", "0")
-    second = shell.coord("set", "/a", "2", "--version", "0")
+    first = shell.ask("set", "/a", "1", "--version", "0")
+    second = shell.ask("set", "/a", "2", "--version", "0")
 
     assert (first.code, first.text) == (0, "1\n")
     assert second.code == 1
     assert "another version" in second.stderr
     assert second.stdout == b""
-    assert shell.coord("get", "/a").text == "1"
+    assert shell.ask("get", "/a").text == "1"
 
 
 def test_the_answer_no_is_exit_code_1(shell: Shell) -> None:
-    shell.coord("create", "/a/b", "--parents")
+    shell.ask("create", "/a/b", "--parents")
 
     for arguments in (
         ("get", "/none"),
@@ -84,66 +84,74 @@ def test_the_answer_no_is_exit_code_1(shell: Shell) -> None:
         ("rm", "/a"),
         ("rm", "/a/b", "--version", "7"),
     ):
-        ended = shell.coord(*arguments)
+        ended = shell.ask(*arguments)
         assert (ended.code, ended.stdout) == (1, b""), arguments
         assert ended.stderr.startswith("Error: /"), arguments
 
 
 def test_what_is_no_path_is_exit_code_2(shell: Shell) -> None:
     for path in ("a", "/a//b", "/a/../b"):
-        assert shell.coord("get", path).code == 2
+        assert shell.ask("get", path).code == 2
 
 
 def test_no_server_is_exit_code_3_and_a_write_says_that_it_did_not_happen() -> None:
     shell = Shell(f"127.0.0.1:{free_ports(1)[0]}")
 
-    read = shell.coord("get", "/a", "--timeout", "0.5")
-    write = shell.coord("set", "/a", "x", "--timeout", "0.5")
+    read = shell.ask("get", "/a", "--timeout", "0.5")
+    write = shell.ask("set", "/a", "x", "--timeout", "0.5")
 
     assert read.code == write.code == 3
     assert "no server reached in 0.5 s" in read.stderr
     assert "it did not happen" in write.stderr
 
 
-def test_what_the_acl_forbids_is_exit_code_4(shell: Shell) -> None:
-    shell.coord("create", "/a", "x", "--acl", "auth::cdrwa", "--auth", "digest:ann:secret")
+def test_a_value_that_is_too_large_is_told_as_such(shell: Shell) -> None:
+    """All that a server does about it is to close the connection."""
+    refused = shell.ask("create", "/a", "-", stdin=bytes(2_000_000))
 
-    assert shell.coord("get", "/a").code == 4
-    assert shell.coord("get", "/a", "--auth", "digest:ann:secret").text == "x"
-    assert shell.coord("get", "/a", COORD_AUTH="digest:ann:secret").text == "x"
+    assert refused.code == 3
+    assert "2,000,000 bytes: servers take up to 1,048,575" in refused.stderr
+
+
+def test_what_the_acl_forbids_is_exit_code_4(shell: Shell) -> None:
+    shell.ask("create", "/a", "x", "--acl", "auth::cdrwa", "--auth", "digest:ann:secret")
+
+    assert shell.ask("get", "/a").code == 4
+    assert shell.ask("get", "/a", "--auth", "digest:ann:secret").text == "x"
+    assert shell.ask("get", "/a", COORD_AUTH="digest:ann:secret").text == "x"
 
 
 def test_an_acl_is_printed_as_it_is_given(shell: Shell) -> None:
-    shell.coord("create", "/a")
-    assert shell.coord("acl", "get", "/a").text == "world:anyone:cdrwa\n"
+    shell.ask("create", "/a")
+    assert shell.ask("acl", "get", "/a").text == "world:anyone:cdrwa\n"
 
-    assert shell.coord("acl", "set", "/a", "world:anyone:ra", "ip:127.0.0.1:cdrwa", "--version", "0").text == "1\n"
+    assert shell.ask("acl", "set", "/a", "world:anyone:ra", "ip:127.0.0.1:cdrwa", "--version", "0").text == "1\n"
 
-    assert shell.coord("acl", "get", "/a").lines == ["world:anyone:ra", "ip:127.0.0.1:cdrwa"]
-    assert shell.coord("acl", "get", "/a", "--json").document["acl"] == [
+    assert shell.ask("acl", "get", "/a").lines == ["world:anyone:ra", "ip:127.0.0.1:cdrwa"]
+    assert shell.ask("acl", "get", "/a", "--json").document["acl"] == [
         {"scheme": "world", "id": "anyone", "permissions": "ra"},
         {"scheme": "ip", "id": "127.0.0.1", "permissions": "cdrwa"},
     ]
-    assert shell.coord("acl", "set", "/a", "world:anyone:r", "--version", "0").code == 1
-    assert shell.coord("acl", "set", "/a", "world:anyone").code == 2
+    assert shell.ask("acl", "set", "/a", "world:anyone:r", "--version", "0").code == 1
+    assert shell.ask("acl", "set", "/a", "world:anyone").code == 2
 
 
 def test_create_numbers_makes_parents_and_refuses_ephemerals(shell: Shell) -> None:
-    assert shell.coord("create", "/q/deep/", "--sequence", "--parents").text == "/q/deep/0000000000\n"
-    assert shell.coord("create", "/q/deep/n-", "--sequence").text == "/q/deep/n-0000000001\n"
+    assert shell.ask("create", "/q/deep/", "--sequence", "--parents").text == "/q/deep/0000000000\n"
+    assert shell.ask("create", "/q/deep/n-", "--sequence").text == "/q/deep/n-0000000001\n"
 
-    refused = shell.coord("create", "/e", "--ephemeral")
+    refused = shell.ask("create", "/e", "--ephemeral")
 
     assert refused.code == 2
     assert "would end with this command" in refused.stderr
 
 
 def test_json_of_each_command_tells_the_same_of_a_znode(shell: Shell) -> None:
-    created = shell.coord("create", "/a", "text", "--json").document
-    written = shell.coord("set", "/a", "-", "--json", stdin=b"\xff\x00").document
-    got = shell.coord("get", "/a", "--json").document
-    stat = shell.coord("stat", "/a", "--json").document
-    (listed,) = shell.coord("ls", "/", "-l", "--json").document
+    created = shell.ask("create", "/a", "text", "--json").document
+    written = shell.ask("set", "/a", "-", "--json", stdin=b"\xff\x00").document
+    got = shell.ask("get", "/a", "--json").document
+    stat = shell.ask("stat", "/a", "--json").document
+    (listed,) = shell.ask("ls", "/", "-l", "--json").document
 
     assert created["version"] == 0
     assert written == stat == {"path": "/a", **got["stat"]}
@@ -151,68 +159,68 @@ def test_json_of_each_command_tells_the_same_of_a_znode(shell: Shell) -> None:
     assert listed == got["stat"]
     assert (got["encoding"], base64.b64decode(got["data"])) == ("base64", b"\xff\x00")
     assert stat["created"].endswith("Z")
-    assert shell.coord("ls", "--json").document == ["a"]
+    assert shell.ask("ls", "--json").document == ["a"]
 
 
 def test_people_see_fields_explained_and_lists_in_order(shell: Shell) -> None:
     for name in ("c", "a", "b"):
-        shell.coord("create", f"/x/{name}", "123", "--parents")
+        shell.ask("create", f"/x/{name}", "123", "--parents")
 
-    assert shell.coord("ls", "/x").lines == ["a", "b", "c"]
-    rows = [line.split() for line in shell.coord("ls", "-l", "/x").lines]
+    assert shell.ask("ls", "/x").lines == ["a", "b", "c"]
+    rows = [line.split() for line in shell.ask("ls", "-l", "/x").lines]
     assert [(row[0], row[1], row[-1]) for row in rows if row and row[-1] in "abc"] == [
         ("0", "3", "a"),
         ("0", "3", "b"),
         ("0", "3", "c"),
     ]
-    assert "writes of the data" in shell.coord("stat", "/x/a").text
+    assert "writes of the data" in shell.ask("stat", "/x/a").text
 
 
 def test_tree_is_bounded_by_depth_and_number(shell: Shell) -> None:
     for path in ("/t/a/1", "/t/a/2", "/t/b/3"):
-        shell.coord("create", path, "--parents")
+        shell.ask("create", path, "--parents")
 
-    assert shell.coord("tree", "/t").lines == [
+    assert shell.ask("tree", "/t").lines == [
         "/t", "├── a", "│   ├── 1", "│   └── 2", "└── b", "    └── 3",
     ]  # fmt: skip
-    assert shell.coord("tree", "/t", "--depth", "1").lines == [
+    assert shell.ask("tree", "/t", "--depth", "1").lines == [
         "/t", "├── a", "│   └── … 2 more", "└── b", "    └── … 1 more",
     ]  # fmt: skip
-    assert shell.coord("tree", "/t", "--max", "2").lines == ["/t", "├── a", "│   └── … 2 more", "└── … 1 more"]
-    root = shell.coord("tree", "/t", "--json").document
+    assert shell.ask("tree", "/t", "--max", "2").lines == ["/t", "├── a", "│   └── … 2 more", "└── … 1 more"]
+    root = shell.ask("tree", "/t", "--json").document
     assert [child["path"] for child in root["children"]] == ["/t/a", "/t/b"]
 
 
 def test_rm_takes_whole_subtrees_if_told_so(shell: Shell) -> None:
     for path in ("/r/a/1", "/r/b", "/kept"):
-        shell.coord("create", path, "--parents")
+        shell.ask("create", path, "--parents")
 
-    assert shell.coord("rm", "-r", "/r").code == 2, "nobody can be asked, and nobody said yes"
-    assert shell.coord("ls", "/r").lines == ["a", "b"]
-    removed = shell.coord("rm", "-r", "--yes", "/r", "--json")
+    assert shell.ask("rm", "-r", "/r").code == 2, "nobody can be asked, and nobody said yes"
+    assert shell.ask("ls", "/r").lines == ["a", "b"]
+    removed = shell.ask("rm", "-r", "--yes", "/r", "--json")
 
     assert removed.code == 0
     assert sorted(removed.document["removed"]) == ["/r", "/r/a", "/r/a/1", "/r/b"]
-    assert shell.coord("ls").lines == ["kept"]
-    assert shell.coord("rm", "/r").code == 1
-    assert shell.coord("rm", "/r", "--force").code == 0
-    assert shell.coord("rm", "-r", "--yes", "/").code == 2
+    assert shell.ask("ls").lines == ["kept"]
+    assert shell.ask("rm", "/r").code == 1
+    assert shell.ask("rm", "/r", "--force").code == 0
+    assert shell.ask("rm", "-r", "--yes", "/").code == 2
 
 
 def test_rm_asks_who_sits_at_a_terminal(shell: Shell) -> None:
-    shell.coord("create", "/r/a", "--parents")
+    shell.ask("create", "/r/a", "--parents")
     for answer, code, left in (("n", 1, ["r"]), ("y", 0, [])):
         with shell.on_terminal("rm", "-r", "/r") as terminal:
             terminal.until_shown("Remove 2 znodes?")
             terminal.type(f"{answer}\n")
 
             assert terminal.wait() == code
-        assert shell.coord("ls").lines == left
+        assert shell.ask("ls").lines == left
 
 
 def test_get_shows_on_a_terminal_what_people_can_read(shell: Shell) -> None:
-    shell.coord("create", "/text", "on")
-    shell.coord("create", "/binary", "-", stdin=b"\xff\x1b")
+    shell.ask("create", "/text", "on")
+    shell.ask("create", "/binary", "-", stdin=b"\xff\x1b")
 
     for path, shown in (("/text", "on\r\n"), ("/binary", "00000000  ff 1b")):
         with shell.on_terminal("get", path) as terminal:
@@ -234,9 +242,9 @@ def watching(shell: Shell) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def test_watch_prints_changes_until_it_is_interrupted(shell: Shell, watching: subprocess.Popen[bytes]) -> None:
-    shell.coord("create", "/w/child", "--parents")
-    shell.coord("set", "/w/child", "x")
-    shell.coord("rm", "/w/child")
+    shell.ask("create", "/w/child", "--parents")
+    shell.ask("set", "/w/child", "x")
+    shell.ask("rm", "/w/child")
 
     events: list[dict[str, Any]] = []
     assert watching.stdout is not None
