@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from functools import partial
 from signal import Signals
 from typing import Final
 
@@ -11,7 +10,7 @@ import trio
 
 from coord.cli.exit_codes import ExitCode, errors_as_exit_codes
 from coord.cli.guarded_command import Ended, GuardedCommand
-from coord.cli.holding import ENDING, Terms, command_argument, holding_options, on_signals, remaining
+from coord.cli.holding import ENDING, Terms, command_argument, holding_options, on_signals
 from coord.cli.znode_paths import path_argument
 from coord_client import Client
 from coord_protocol.errors import ClientClosed, ConnectionLost, LockLost, OperationTimeout, SessionExpired
@@ -99,7 +98,7 @@ class Candidate:
             async with client.election(self._path, name=self._terms.name) as leadership:
                 self._log(f"elected, token {leadership.token}")
                 environment = self._terms.environment(self._path, leadership.token, leadership.znode)
-                return await self._keep_running(guarded, environment, partial(remaining, client), kill_after)
+                return await self._keep_running(guarded, environment, leadership.remaining, kill_after)
         except LockLost as error:
             self._log(f"{error}; the command was killed")
             return None

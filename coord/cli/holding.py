@@ -75,11 +75,6 @@ class Terms:
         }
 
 
-def remaining(client: Client) -> float:
-    """Seconds for which the session certainly lives, and with it what it holds."""
-    return client.session_deadline - trio.current_time()
-
-
 def _default_name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"
 

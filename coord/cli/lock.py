@@ -1,6 +1,5 @@
 """`coord lock`: a command that runs while a lock is held, and not a moment longer."""
 
-from functools import partial
 from signal import Signals
 
 import click
@@ -8,13 +7,15 @@ import trio
 
 from coord.cli.exit_codes import ExitCode, Failure, errors_as_exit_codes
 from coord.cli.guarded_command import GuardedCommand
-from coord.cli.holding import ENDING, Terms, command_argument, holding_options, on_signals, remaining
+from coord.cli.holding import ENDING, Terms, command_argument, holding_options, on_signals
 from coord.cli.znode_paths import path_argument
+from coord_client.recipes import ReadWriteLock
 from coord_protocol.errors import LockLost, LockTimeout
 
 
 @click.command()
 @path_argument
+@click.option("--shared", is_flag=True, help="Together with others who share it; without, alone.")
 @click.option("--timeout", type=click.FloatRange(min=0), help="Seconds to wait for the lock; 0: only if it is free.")
 @click.option(
     "-E", "--conflict-exit-code", type=click.IntRange(0, 255), default=int(ExitCode.NO), show_default=True,
@@ -22,11 +23,16 @@ from coord_protocol.errors import LockLost, LockTimeout
 )  # fmt: skip
 @holding_options
 @command_argument
-def lock(terms: Terms, *, path: str, timeout: float | None, conflict_exit_code: int, command: tuple[str, ...]) -> None:
+def lock(
+    terms: Terms, *, path: str, shared: bool, timeout: float | None, conflict_exit_code: int, command: tuple[str, ...]
+) -> None:
     """Run a command while holding the lock at PATH, as flock(1) does on one machine.
 
     \b
         coord lock /locks/report --timeout 30 -- ./report.sh
+
+    Others stand in one fair queue: this command on other machines, and programs that lock PATH by coord_client's or
+    kazoo's locks and read/write locks. (Their plain Lock overlooks those who share: there, take a write lock.)
 
     The command finds in its environment COORD_LOCK_TOKEN, a number that grows with each holder of the lock: stores
     that keep the highest they saw can refuse a holder of the past. Also COORD_LOCK_PATH, COORD_LOCK_ZNODE and
@@ -43,11 +49,13 @@ def lock(terms: Terms, *, path: str, timeout: float | None, conflict_exit_code: 
     be run, 127 if there is none.
     """
     with GuardedCommand.prepared(command, is_interactive=True) as guarded, errors_as_exit_codes():
-        code = trio.run(_hold, terms, path, timeout, conflict_exit_code, guarded)
+        code = trio.run(_hold, terms, path, shared, timeout, conflict_exit_code, guarded)
     raise SystemExit(code)
 
 
-async def _hold(terms: Terms, path: str, timeout: float | None, conflict: int, guarded: GuardedCommand) -> int:
+async def _hold(
+    terms: Terms, path: str, is_shared: bool, timeout: float | None, conflict: int, guarded: GuardedCommand
+) -> int:
     """What to exit with."""
     ended_by: Signals | None = None
 
@@ -62,12 +70,11 @@ async def _hold(terms: Terms, path: str, timeout: float | None, conflict: int, g
     with trio.CancelScope() as waiting:
         async with on_signals(act), terms.connect() as client:
             kill_after = terms.kill_after(client.session.timeout)
+            both = ReadWriteLock(client, path, name=terms.name, timeout=timeout)
             try:
-                async with client.lock(path, name=terms.name, timeout=timeout) as held:
+                async with both.read() if is_shared else both.write() as held:
                     ended = await guarded.run(
-                        terms.environment(path, held.token, held.znode),
-                        partial(remaining, client),
-                        kill_after=kill_after,
+                        terms.environment(path, held.token, held.znode), held.remaining, kill_after=kill_after
                     )
             except LockTimeout as error:
                 raise Failure(str(error), conflict) from None

@@ -40,6 +40,24 @@ def test_commands_run_one_at_a_time_and_their_tokens_grow(shell: Shell, tmp_path
     assert tokens == sorted(tokens)
 
 
+def test_those_who_share_it_run_together_and_a_writer_alone(shell: Shell, tmp_path: Path) -> None:
+    """And fairly: who comes to share after the writer waits for it."""
+    waiting = f"touch {tmp_path}/$0; while ! test -e {tmp_path}/go; do sleep 0.01; done"
+    both = [shell.start("lock", "/l", "--shared", "--", "sh", "-c", waiting, name) for name in ("one", "two")]
+    until(lambda: (tmp_path / "one").exists() and (tmp_path / "two").exists())
+    order = f"echo $0 >> {tmp_path}/order"
+    writer = shell.start("lock", "/l", "--", "sh", "-c", order, "writer")
+    until(lambda: len(shell.coord("ls", "/l").lines) == 3)
+    late = shell.start("lock", "/l", "--shared", "--", "sh", "-c", order, "late")
+    until(lambda: len(shell.coord("ls", "/l").lines) == 4)
+    assert not (tmp_path / "order").exists()
+
+    (tmp_path / "go").touch()
+
+    assert [process.wait(PATIENCE) for process in (*both, writer, late)] == [0] * 4
+    assert (tmp_path / "order").read_text().split() == ["writer", "late"]
+
+
 def test_the_command_is_told_what_it_holds(shell: Shell) -> None:
     ended = shell.coord("lock", "/l", "--", "env")
 
