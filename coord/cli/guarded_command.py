@@ -74,6 +74,8 @@ class GuardedCommand:
             try:
                 ours.close()
                 Guard(theirs, command, is_interactive=is_interactive).serve()
+            except Exception:
+                sys.excepthook(*sys.exc_info())
             finally:
                 os._exit(0)
         theirs.close()

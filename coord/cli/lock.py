@@ -40,8 +40,9 @@ def lock(
 
     It runs in a process group of its own, which is stopped before anybody else can hold the lock: by SIGTERM, and
     --kill-after later by SIGKILL. This holds when the servers are cut off, and when coord itself is frozen or killed.
-    It does not hold for processes that leave the group (setsid) or run as another user (sudo), and not while the
-    whole machine stands still: that is what the token is for. What the command leaves running in its group when it
+    It does not hold for processes that leave the group (setsid) or run as another user (sudo), for the command's
+    children if coord and its guard are killed at one moment, and not while the whole machine stands still: that is
+    what the token is for. What the command leaves running in its group when it
     ends is stopped as well. Signals are passed on to the group, and Ctrl-C reaches it; Ctrl-Z does not suspend it.
 
     Exits as the command does, with 128 plus the number of a signal that ended it. Else with 1 if the lock is not won

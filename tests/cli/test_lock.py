@@ -47,9 +47,9 @@ def test_those_who_share_it_run_together_and_a_writer_alone(shell: Shell, tmp_pa
     until(lambda: (tmp_path / "one").exists() and (tmp_path / "two").exists())
     order = f"echo $0 >> {tmp_path}/order"
     writer = shell.start("lock", "/l", "--", "sh", "-c", order, "writer")
-    until(lambda: len(shell.coord("ls", "/l").lines) == 3)
+    until(lambda: len(shell.ask("ls", "/l").lines) == 3)
     late = shell.start("lock", "/l", "--shared", "--", "sh", "-c", order, "late")
-    until(lambda: len(shell.coord("ls", "/l").lines) == 4)
+    until(lambda: len(shell.ask("ls", "/l").lines) == 4)
     assert not (tmp_path / "order").exists()
 
     (tmp_path / "go").touch()
