@@ -25,6 +25,8 @@ SECTIONS = {
         "rm": ("coord.cli.rm", "rm", "Remove znodes, perhaps with all below them."),
         "acl": ("coord.cli.acl", "acl", "Show or replace who may do what with a znode."),
         "watch": ("coord.cli.watch", "watch", "Print changes as they happen."),
+        "lease": ("coord.cli.leases", "lease", "List, show and revoke leases."),
+        "session": ("coord.cli.sessions", "session", "List sessions, and close those of others."),
     },
     "Use": {
         "lock": ("coord.cli.lock", "lock", "Run a command while holding a lock."),

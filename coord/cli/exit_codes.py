@@ -56,12 +56,12 @@ class ExitCode(IntEnum):
 
 EXIT_CODES: Final = """\
 0    Done.
-1    The answer is no: no such znode, it exists already, it has another version, it is not empty, the lock was not
-     won in time.
+1    The answer is no: no such znode, lease or session, it exists already, it has another version, it is not empty,
+     the lock was not won in time.
 2    The command line makes no sense.
 3    No server could be reached, or the connection was lost. The message says "outcome unknown" if a write may have
      happened all the same.
-4    Not permitted: the znode's ACL, or credentials that the server refuses.
+4    Not permitted: the znode's ACL, credentials that the server refuses, or you are no operator.
 5    The server cannot do this: it is a plain ZooKeeper and lacks an extension, or it failed.
 130  Ctrl-C.
 

@@ -25,7 +25,7 @@ _FIRST_OF_OURS = -1000
 """Codes from here down are followed by an `ExtensionFailure`."""
 
 _TEXTS = {
-    Code.NO_LEASE: "there is no such lease: it ended or was revoked, or the secret is not its own; grant a new one",
+    Code.NO_LEASE: "it has ended, was revoked or never was, or the secret is not its own; grant a new one",
 }
 
 
