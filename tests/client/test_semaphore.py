@@ -17,7 +17,7 @@ from coord_protocol.errors import (
 )
 from coord_protocol.requests import OpCode
 from tests.client.backends import on_both_backends
-from tests.client.keeper import Action, Keeper
+from tests.client.keeper import Action, Keeper, Once
 from tests.client.opening import client_of
 from tests.client.trouble import trouble
 
@@ -128,6 +128,23 @@ def test_a_znode_without_a_number_is_taken_as_it_is(data: bytes, after: bytes) -
             await client.create(PATH, data)
             async with Semaphore(client, PATH, 3):
                 assert keeper.znodes[PATH].data == after
+
+    for backend in ("trio", "asyncio"):
+        story(backend)
+
+
+@pytest.mark.parametrize("action", [Action.CUT_BEFORE, Action.CUT_AFTER])
+@pytest.mark.parametrize("opcode", [OpCode.CREATE2, OpCode.SET_DATA])
+def test_a_lost_answer_to_writing_the_number_does_no_harm(opcode: OpCode, action: Action) -> None:
+    @on_both_backends
+    async def story() -> None:
+        keeper = Keeper()
+        async with client_of(keeper) as client:
+            if opcode == OpCode.SET_DATA:
+                await client.create(PATH)
+            keeper.on_request = Once(action, opcode)
+            async with Semaphore(client, PATH, 3):
+                assert keeper.znodes[PATH].data == b"3"
 
     for backend in ("trio", "asyncio"):
         story(backend)

@@ -109,28 +109,26 @@ class Semaphore:
 
     async def _agree(self) -> None:
         """See to it that the number of permits is written down, and ours."""
-        number = str(self.permits).encode()
         while True:
             try:
-                stored, stat = await self._client.get(self.path)
-                if not stored:  # kazoo creates the znode first, and writes the number then
-                    await self._client.set(self.path, number, stat.version)
-                elif stored != number and stored.isdigit():
-                    raise PermitsDiffer(f"{self.path}: it has {int(stored)} permits, not {self.permits}")
+                await self._write_down(str(self.permits).encode())
                 return
-            except NoNode:
-                await self._create(number)
-            except BadVersion:
-                continue
+            except (NodeExists, BadVersion):
+                continue  # somebody else was faster
+            except ConnectionLost as error:
+                if error.definite:
+                    raise
 
-    async def _create(self, number: bytes) -> None:
+    async def _write_down(self, number: bytes) -> None:
         try:
+            stored, stat = await self._client.get(self.path)
+        except NoNode:
             await self._client.create(self.path, number, make_parents=True)
-        except NodeExists:
             return
-        except ConnectionLost as error:
-            if error.definite:
-                raise
+        if not stored:  # kazoo creates the znode first, and writes the number then
+            await self._client.set(self.path, number, stat.version)
+        elif stored != number and stored.isdigit():
+            raise PermitsDiffer(f"{self.path}: it has {int(stored)} permits, not {self.permits}")
 
     async def _wait_for_permit(self, place: Claim) -> bool:
         """As the first of the queue, and the only one that looks, wait until one is free.
