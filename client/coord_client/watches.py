@@ -59,16 +59,15 @@ _FIRES: dict[EventType, tuple[Kind, ...]] = {
 class Change:
     """The next change of what was read together with it. One task may wait for it."""
 
-    __slots__ = ("_event", "_failure", "_fired", "_forget", "is_cancelled", "on_fire")
+    __slots__ = ("_event", "_failure", "_fired", "_forget", "_on_fire", "is_cancelled")
 
     def __init__(self) -> None:
         self._fired = new_event()
         self._event: WatchEvent | None = None
         self._failure: Exception | None = None
         self._forget: Callable[[Change], None] | None = None
+        self._on_fire: Callable[[WatchEvent], None] | None = None
         self.is_cancelled = False
-        self.on_fire: Callable[[WatchEvent], None] | None = None
-        """Called when it fires, by the task that reads the connection; it must neither raise nor wait."""
 
     async def wait(self) -> WatchEvent:
         """The event. Raises `SessionExpired` or `ClientClosed` if none can come any more."""
@@ -77,6 +76,25 @@ class Change:
             raise self._failure
         assert self._event is not None, "fired without event or failure"
         return self._event
+
+    @property
+    def has_fired(self) -> bool:
+        """Whether it has happened."""
+        return self._event is not None
+
+    @property
+    def on_fire(self) -> Callable[[WatchEvent], None] | None:
+        """Called when it fires, by the task that reads the connection; it must neither raise nor wait.
+
+        Called at once if it fired before this was set: the event may have come in one piece with the read's answer.
+        """
+        return self._on_fire
+
+    @on_fire.setter
+    def on_fire(self, function: Callable[[WatchEvent], None]) -> None:
+        self._on_fire = function
+        if self._event is not None:
+            function(self._event)
 
     def cancel(self) -> None:
         """Nobody waits for it any more. The server is not told: its watch fires into the void, once."""
@@ -92,8 +110,8 @@ class Change:
         """It has happened."""
         self._event = event
         self._fired.set()
-        if self.on_fire is not None:
-            self.on_fire(event)
+        if self._on_fire is not None:
+            self._on_fire(event)
 
     def fail(self, failure: Exception) -> None:
         """It will not be seen happening."""

@@ -57,6 +57,21 @@ async def test_a_change_wakes_whoever_waits_for_it() -> None:
 
 
 @on_both_backends
+async def test_a_change_that_fired_before_anybody_asked_to_be_called_calls_at_once() -> None:
+    """An event may come in one piece with the read's answer, before the reader's task runs."""
+    watches = Watches("")
+    change = Change()
+    watches.arm(Kind.DATA, "/a", change)
+    watches.notify(EventType.DELETED, "/a", 8)
+    fired: list[WatchEvent] = []
+
+    change.on_fire = fired.append
+
+    assert fired == [WatchEvent(EventType.DELETED, "/a", 8)]
+    assert change.has_fired
+
+
+@on_both_backends
 async def test_a_cancelled_change_is_forgotten_and_its_neighbours_are_not() -> None:
     watches = Watches("")
     changes = [Change(), Change(), Change()]
