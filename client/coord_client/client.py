@@ -18,6 +18,7 @@ import anyio
 
 from coord_client.connection import ANSWER_OFFSET, Request
 from coord_client.leases import DEFAULT_TTL, Lease, LeaseKeeper, LeaseKey
+from coord_client.receipts import Receipts
 from coord_client.session import Session, SessionState
 from coord_client.signals import Mailbox
 from coord_client.transaction import Op, OpResult, Transaction, create_mode, failure_of, result_of
@@ -100,6 +101,7 @@ class Client:
     def __init__(self, session: Session, tasks: TaskGroup, chroot: str, name: str | None) -> None:
         self.session = session
         self.name = name
+        self.receipts = Receipts(self)
         self._tasks = tasks
         self._chroot = chroot
         self._lease_keeper = LeaseKeeper(self)
