@@ -14,18 +14,27 @@ from typing import Final
 import anyio
 
 from coord_client.client import Client
+from coord_client.retry import until_answered
 from coord_client.session import SessionState
+from coord_client.transaction import Check, Create
 from coord_client.watches import Change, WatchEvent
-from coord_protocol.errors import ConnectionLost, CoordError, NoNode, RequestTimeout
+from coord_protocol.errors import ConnectionLost, CoordError, NodeExists, NoNode, RequestTimeout
 from coord_protocol.paths import join
 
 LEAVE_TIMEOUT: Final = 1.0  # for a delete while the caller waits; past it, the background goes on
 
 
 class Claim:
-    """See the module's head. `prefix` is how its name begins, and that of no other znode below `parent`."""
+    """See the module's head. `prefix` is how its name begins, and that of no other znode below `parent`.
 
-    def __init__(self, client: Client, parent: str, prefix: str, name: str) -> None:
+    Without `sequence`, `prefix` is all of its name. If others may want a znode of that name, too, `name` is to
+    be unique instead: `stand` raises `NodeExists` while theirs is there. With `needed`, the znode is created
+    only while that path exists; `stand` raises `NoNode` if it does not.
+    """
+
+    def __init__(
+        self, client: Client, parent: str, prefix: str, name: str, *, sequence: bool = True, needed: str | None = None
+    ) -> None:
         self.path = join(parent, prefix)
         self.name = name
         """Its data: who we are, for others to see."""
@@ -41,6 +50,8 @@ class Claim:
         self._client = client
         self._parent = parent
         self._prefix = prefix
+        self._sequence = sequence
+        self._checks = () if needed is None else (Check(needed),)
         self._change: Change | None = None
         self._touched: str | None = None
         self._on_touched: Callable[[str], object] | None = None
@@ -48,7 +59,10 @@ class Claim:
     # Making it.
 
     async def stand(self) -> str:
-        """The znode: created if it is not there, and watched. Raises `SessionExpired`, `ConnectionLost`."""
+        """The znode: created if it is not there, and watched. Makes missing parents.
+
+        Raises `SessionExpired`, `ConnectionLost`.
+        """
         while True:
             if self.znode is None:
                 await self._create()
@@ -72,26 +86,44 @@ class Claim:
         return True
 
     async def _create(self) -> None:
-        """Create the znode, a sequential one, unless an earlier try has."""
+        """Create the znode, unless an earlier try has."""
         while self.znode is None:
             await self._client.session.wait_connected()
             # The create goes out in just this session, or not at all: there is no pause before it is queued,
             # and what waits for a connection does not outlive a session.
             self.session_id = self._client.session_id
             try:
-                self.znode = await self._client.create(self.path, self.name.encode(), ephemeral=True, sequence=True)
-            except NoNode:
-                await self._client.ensure_path(self._parent)
+                self.znode = await self._request()
+            except NoNode as error:
+                if self._checks and error.op_index == 0:
+                    self.forget()
+                    raise
+                await until_answered(lambda: self._client.ensure_path(self._parent))
+            except NodeExists:
+                self.forget()  # somebody else's: had an earlier try of ours been done, we would have found it
+                raise
             except (ConnectionLost, RequestTimeout) as error:
                 if error.definite:
                     raise
                 await self.find()
+
+    async def _request(self) -> str:
+        data = self.name.encode()
+        if not self._checks:
+            return await self._client.create(self.path, data, ephemeral=True, sequence=self._sequence)
+        results = await self._client.multi([*self._checks, Create(self.path, data, ephemeral=True)])
+        return str(results[-1])
 
     async def find(self) -> None:
         """Look for the znode of a create whose answer was lost."""
         # The new server may lag behind what the old one has passed on; after the sync it does not.
         await self._client.sync(self._parent)
         try:
+            if not self._sequence:
+                data, stat = await self._client.get(self.path)
+                if data == self.name.encode() and stat.ephemeral_owner == self.session_id:
+                    self.znode = self.path
+                return
             children = await self._client.get_children(self._parent)
         except NoNode:
             return
@@ -103,6 +135,10 @@ class Claim:
         """The znode is gone: the next `stand` makes another, and `leave` has nothing to do."""
         self.znode = None
         self.session_id = 0
+        self.unwatch()
+
+    def unwatch(self) -> None:
+        """What happens to the znode from now on is our own doing."""
         if self._change is not None:
             self._change.cancel()
             self._change = None
@@ -139,12 +175,12 @@ class Claim:
 
     async def leave(self) -> None:
         """Take the znode away: now if possible, else as soon as possible."""
-        if self._change is not None:
-            self._change.cancel()
+        self.unwatch()
         if self.session_id == 0:
             return
         with anyio.move_on_after(LEAVE_TIMEOUT, shield=True):
             if self._client.state is SessionState.CONNECTED and await self._try_leave():
+                self.forget()
                 return
         self._client.start_soon(self._leave_later)
 

@@ -26,6 +26,7 @@ from coord_protocol.errors import LocalProtocolError, LockLost
 LONGEST_MARGIN: Final = 0.5  # of the timeout
 
 H = TypeVar("H", bound="Held")
+T = TypeVar("T")
 
 
 class Held:
@@ -122,7 +123,7 @@ async def holding(
         raise LockLost(f"{held!r}: {lost}")
 
 
-class Door(Generic[H]):
+class Door(Generic[T]):
     """Lets one in at a time: a recipe's object can be entered again and again, but not within itself.
 
     To wait there for one's own right would be to wait forever.
@@ -131,10 +132,10 @@ class Door(Generic[H]):
     def __init__(self, sign: str) -> None:
         self._sign = sign
         self._is_passed = False
-        self._entered: AbstractAsyncContextManager[H] | None = None
+        self._entered: AbstractAsyncContextManager[T] | None = None
 
     @asynccontextmanager
-    async def through(self, scope: AbstractAsyncContextManager[H]) -> AsyncIterator[H]:
+    async def through(self, scope: AbstractAsyncContextManager[T]) -> AsyncIterator[T]:
         """`scope`, if nobody is inside. Raises `LocalProtocolError` if somebody is."""
         if self._is_passed:
             raise LocalProtocolError(f"{self._sign} is in use, and not re-entrant; make one per holder")
@@ -145,7 +146,7 @@ class Door(Generic[H]):
         finally:
             self._is_passed = False
 
-    async def enter(self, scope: AbstractAsyncContextManager[H]) -> H:
+    async def enter(self, scope: AbstractAsyncContextManager[T]) -> T:
         """The same for an object that is a scope itself: its `__aenter__`."""
         entered = self.through(scope)
         held = await entered.__aenter__()
