@@ -73,7 +73,7 @@ class Item:
     def check(self) -> None:
         """Raises `LockLost` if work on it must stop: for code that cancellation does not reach."""
         if self._tenure.ended is not None:
-            raise self.lost(self._tenure.ended)
+            raise self._lost(self._tenure.ended)
 
     async def consume(self, *operations: Op) -> None:
         """Take the item out of the queue now, in one transaction with `operations`; then leave the body.
@@ -86,7 +86,7 @@ class Item:
         while not self.is_over:
             # In our session or not at all: in the next, a claim of this name may be somebody else's.
             if self._client.session_id != self._claim.session_id:
-                raise self.lost("the session has expired")
+                raise self._lost("the session has expired")
             was_definite, self._is_definite = self._is_definite, False
             try:
                 await self._client.multi([Delete(self.path), Delete(self._claim.path), *operations])
@@ -97,13 +97,13 @@ class Item:
                     raise ConnectionLost(str(error), definite=was_definite) from None
             except SessionExpired as error:
                 self._is_definite = was_definite and error.definite
-                raise self.lost(str(error)) from error
+                raise self._lost(str(error)) from error
             except ApiError as error:
                 self._is_definite = was_definite and error.definite
                 if isinstance(error, NoNode) and error.op_index == 0 and not was_definite:
                     self.is_over = True  # an earlier try went through: only who holds the item may consume it
                 elif isinstance(error, NoNode) and error.op_index in (0, 1):
-                    raise self.lost("somebody deleted it, or our claim to it") from error
+                    raise self._lost("somebody deleted it, or our claim to it") from error
                 else:
                     if error.op_index is not None:
                         error.op_index -= 2
@@ -115,12 +115,12 @@ class Item:
         self.is_over = True
         self._tenure.give_up()
 
-    def on_touched(self, what: str) -> None:
+    def _on_touched(self, what: str) -> None:
         """Something happened to our znode in `taken`, if it was not our own transaction."""
         if self._is_definite:
             self._tenure.end(what)
 
-    def lost(self, why: str) -> LockLost:
+    def _lost(self, why: str) -> LockLost:
         """The error for it."""
         outcome = "" if self._is_definite else "; it may have been consumed by us"
         error = LockLost(f"{self.path}: {why}{outcome}")
@@ -194,7 +194,7 @@ class LockingQueue:
             try:
                 with (
                     self._client.session.guarding(tenure, claim.session_id),
-                    claim.telling(item.on_touched),
+                    claim.telling(item._on_touched),
                     tenure.scope,
                 ):
                     yield item
@@ -208,7 +208,7 @@ class LockingQueue:
             if search.claim is not None:
                 await search.claim.leave()
         if lost is not None:
-            raise item.lost(lost)
+            raise item._lost(lost)
 
     async def _find(self, search: _Search, timeout: float | None) -> Item:
         with anyio.CancelScope() as scope:

@@ -78,11 +78,20 @@ class Change:
     """The next change of what was read together with it. One task may wait for it."""
 
     is_cancelled: bool
-    on_fire: Callable[[WatchEvent], None] | None
 
     def __init__(self) -> None: ...
     def wait(self) -> WatchEvent:
         """The event. Raises `SessionExpired` or `ClientClosed` if none can come any more."""
+
+    @property
+    def has_fired(self) -> bool:
+        """Whether it has happened."""
+
+    @property
+    def on_fire(self) -> Callable[[WatchEvent], None] | None:
+        """Called when it fires, by the task that reads the connection; it must neither raise nor wait.
+
+        Called at once if it fired before this was set: the event may have come in one piece with the read's answer."""
 
     def cancel(self) -> None:
         """Nobody waits for it any more. The server is not told: its watch fires into the void, once."""
@@ -100,6 +109,7 @@ class Client:
     """One session's operations. Made by `connect`; of no use after its scope."""
 
     name: str | None
+    receipts: Any
 
     @property
     def state(self) -> SessionState:
