@@ -94,3 +94,17 @@ async def test_the_body_is_cancelled_whatever_it_waits_for(world: World) -> None
     async with world.connect() as client, world.connect() as other:
         with anyio.fail_after(5), pytest.raises(LockLost):
             await sleep_while_holding(client, other)
+
+
+@in_every_way
+async def test_a_right_that_is_given_up_may_be_left_at_once(world: World) -> None:
+    """What its end interrupts must not be the leaving itself, whichever of them the loop sees first."""
+
+    async def give_up_again_and_again(client: Client, path: str) -> None:
+        for _ in range(50):
+            async with client.lock(path) as held:
+                held.release()
+
+    async with world.connect() as client, anyio.create_task_group() as tasks:
+        for number in range(4):
+            tasks.start_soon(give_up_again_and_again, client, f"/lock-{number}")

@@ -65,10 +65,12 @@ class Caller:
         self.scopes: list[Scope] = []
         """Those that it is in, the innermost last."""
 
-    def scope_has_ended(self) -> None:
-        """Wake the thread: it is in a scope that has ended, maybe because it is just closing the client."""
-        if self.call is not None and not (self.call.leaves is not None and self.call.leaves.is_client):
-            self.call.cancel()
+    def scope_has_ended(self, scope: Scope) -> None:
+        """Wake the thread, unless it is just leaving that scope, or closing the client, which may have ended it."""
+        call = self.call
+        if call is None or call.leaves is scope or (call.leaves is not None and call.leaves.is_client):
+            return
+        call.cancel()
 
     def ended_scope(self) -> Scope | None:
         """One that has ended while the thread is still in it."""

@@ -2,26 +2,34 @@
 
 Written by `uv run python -m tests.client.sync_stubs`; do not edit."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import Any, Generic, overload
+from typing import Any, Generic, Literal, overload
 
-from coord_client.recipes import Added, Contender, Member
+from coord_client.client import Znode
+from coord_client.recipes import Added, Contender, Member, Service
+from coord_client.recipes.config_cache import ConfigState, Refused, T
 from coord_client.recipes.counter import Number
+from coord_client.recipes.key_value_map import Absent, Codec, MapChange, V
+from coord_client.recipes.key_value_map import Refused as key_value_map_Refused
 from coord_client.recipes.queueing import Layout
-from coord_client.sync import Client
+from coord_client.recipes.subtree import TreeChange
+from coord_client.sync import Client, _Mailbox
 from coord_client.transaction import Check, Op
+from coord_protocol.records import Stat
 
 __all__ = [
     "Added",
     "Barrier",
+    "ConfigCache",
     "Contender",
     "Counter",
     "DoubleBarrier",
     "Election",
     "Held",
     "Item",
+    "KeyValueMap",
     "Leadership",
     "Lock",
     "LockingQueue",
@@ -30,6 +38,9 @@ __all__ = [
     "Queue",
     "ReadWriteLock",
     "Semaphore",
+    "Service",
+    "ServiceRegistry",
+    "TreeCache",
 ]
 
 class Barrier:
@@ -48,6 +59,58 @@ class Barrier:
 
     def wait(self, timeout: float | None = None) -> bool:
         """Return when it does not stand. False if it still does after `timeout` seconds; 0: only look."""
+
+class ConfigCache(Generic[T]):
+    """See the module's head. Without `parse` the value is the bytes; `parse` may raise what it likes.
+
+    Without a `default` there must be a good value when the scope is entered."""
+
+    path: str
+
+    @overload
+    def __init__(self: ConfigCache[bytes], client: Client, path: str, *, default: bytes = ...) -> None: ...
+    @overload
+    def __init__(self, client: Client, path: str, *, parse: Callable[[bytes], T], default: T = ...) -> None: ...
+    @property
+    def value(self) -> T:
+        """The latest good value that was seen. Raises `NoNode` if there is none, and no default."""
+
+    @property
+    def stat(self) -> Stat | None:
+        """Of the znode, when it had `value`; None if the value is not from a znode that is there."""
+
+    @property
+    def version(self) -> int | None:
+        """Of the znode when it had `value`: what a `set` needs that must not overwrite a newer one."""
+
+    @property
+    def refused(self) -> Refused | None:
+        """What the znode holds, if `parse` refuses it."""
+
+    @property
+    def is_live(self) -> bool:
+        """Whether changes arrive, and everything missed before was made up for."""
+
+    @property
+    def since(self) -> float:
+        """When `is_live` became what it is, on the clock of `anyio.current_time()`."""
+
+    def changes(self) -> AbstractContextManager[_Mailbox[ConfigState[T]]]:
+        """`with config.changes() as changes: for state in changes: …`
+
+        The state now, and each newer one. A busy reader misses what was replaced meanwhile, never the newest."""
+
+    def refresh(self) -> None:
+        """After this, `value` is what the znode held when this was called, or newer. Raises `ConnectionLost`."""
+
+    def __enter__(self) -> ConfigCache[T]:
+        """Returns once the value is read. Raises `ConnectionLost`.
+
+        Without a default also `NoNode`, or what `parse` raises."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
 
 class Counter(Generic[Number]):
     """See the module's head. `default` is where it starts, and its type that of the number."""
@@ -178,6 +241,77 @@ class Item:
 
     def give_back(self) -> None:
         """End the body here: it is cancelled, and then the item is free again. No `LockLost` follows."""
+
+class KeyValueMap(Generic[V]):
+    """See the module's head. `with` it; its writes need the scope. Do not modify what you read from it."""
+
+    path: str
+
+    @overload
+    def __init__(self: KeyValueMap[bytes], client: Client, path: str) -> None: ...
+    @overload
+    def __init__(self, client: Client, path: str, *, codec: Codec[V]) -> None: ...
+    def __getitem__(self, key: str) -> V:
+        """Raises `KeyError`."""
+
+    def get(self, key: str) -> V | None:
+        """None if there is no such entry."""
+
+    def __contains__(self, key: str) -> bool: ...
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[str]:
+        """The keys as they are now, sorted."""
+
+    def keys(self) -> list[str]:
+        """As they are now, sorted."""
+
+    def values(self) -> list[V]:
+        """As they are now, in the order of the keys."""
+
+    def items(self) -> list[tuple[str, V]]:
+        """As they are now, in the order of the keys; so `dict(map.items())` is a copy of one moment."""
+
+    @property
+    def refused(self) -> dict[str, key_value_map_Refused]:
+        """By the name of the znode: what lies below the path now and is not in the map."""
+
+    @property
+    def is_live(self) -> bool:
+        """Whether changes arrive, and everything missed before was made up for."""
+
+    @property
+    def since(self) -> float:
+        """When `is_live` became what it is, on the clock of `anyio.current_time()`."""
+
+    def changes(self, *, size: int = ...) -> AbstractContextManager[_Mailbox[MapChange[V]]]:
+        """`with map.changes() as changes: for change in changes: …`
+
+        Begins with one ADDED for each key, in order, and LIVE or STALE. Then come the changes. A reader that is
+        more than `size` changes behind gets `WatchOverflow`, and may begin anew."""
+
+    def set(self, key: str, value: V) -> None:
+        """Write the entry, whether there is one or not."""
+
+    def delete(self, key: str) -> bool:
+        """False if there was no such entry."""
+
+    def update(self, entries: Mapping[str, V]) -> None:
+        """Write all of them in one transaction, whether they are there or not. Together below 1 MiB."""
+
+    def compare_and_set(
+        self, key: str, expected: V | Literal[Absent.ABSENT], value: V | Literal[Absent.ABSENT]
+    ) -> bool:
+        """Write `value` if the entry is `expected`, as compared by `==`; False if it is not.
+
+        `ABSENT` stands for no entry, on both sides. What is compared is what the servers have, not what the map
+        shows: False means that at some moment during this call the entry was something else."""
+
+    def __enter__(self) -> KeyValueMap[V]:
+        """Returns when all entries are read. Raises `ConnectionLost`."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
 
 class Leadership(Held):
     """Being the leader: what every right offers, and two ways to end it.
@@ -349,3 +483,106 @@ class Semaphore:
 
     def waiting(self) -> list[Contender]:
         """Who stands in the queue for a permit, the next first."""
+
+class ServiceRegistry:
+    """See the module's head. `base` is what Curator calls the base path."""
+
+    base: str
+
+    def __init__(self, client: Client, base: str) -> None: ...
+    def register(self, service: Service) -> AbstractContextManager[_Registration]:
+        """`with registry.register(Service(…)) as registration: …`: others find it until the scope is left.
+
+        Whoever has registered the same id is evicted, as it is taken for our own last life.
+        Raises `ConnectionLost`, `SessionExpired`."""
+
+    def names(self) -> list[str]:
+        """Of all services that were ever registered, sorted; they may have no instance now."""
+
+    def instances(self, name: str) -> list[Service]:
+        """All instances now, by id, disabled ones too. One round trip each: who asks often should `watch`."""
+
+    def watch(self, name: str) -> AbstractContextManager[Iterator[list[Service]]]:
+        """`with registry.watch(name) as changes: for instances in changes: …`
+
+        All instances now, as `instances` gives them, and again whenever one of them is another. Raises
+        `ConnectionLost` on entering; once inside, it lasts through everything."""
+
+class TreeCache:
+    """See the module's head. `with` it again and again, but not within itself.
+
+    `depth`: how many levels below `path` are of interest; None: all. `on_change` is called at each change,
+    before it is told to the readers of `changes`, by the cache's own task: it must neither raise nor wait."""
+
+    path: str
+    depth: int | None
+
+    def __init__(
+        self,
+        client: Client,
+        path: str,
+        *,
+        depth: int | None = None,
+        on_change: Callable[[TreeChange], None] | None = None,
+    ) -> None: ...
+    def get(self, path: str) -> Znode | None:
+        """None if there is no such znode, as far as we know."""
+
+    def children(self, path: str) -> list[str]:
+        """Names, sorted; none if there is no such znode."""
+
+    def __iter__(self) -> Iterator[str]:
+        """The paths as they are now, parents before children, siblings by name."""
+
+    def __len__(self) -> int: ...
+    def __contains__(self, path: str) -> bool: ...
+    @property
+    def is_live(self) -> bool:
+        """Whether changes arrive, and everything missed before was made up for."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether we are in its scope."""
+
+    @property
+    def since(self) -> float:
+        """When `is_live` became what it is, on the clock of `anyio.current_time()`; -inf before the first load."""
+
+    def changes(self, *, size: int = ...) -> AbstractContextManager[_Mailbox[TreeChange]]:
+        """`with cache.changes() as changes: for change in changes: …`
+
+        Begins with one ADDED for each znode that is shown, in order, and LIVE or STALE. Then come the changes.
+        A reader that is more than `size` changes behind gets `WatchOverflow`, and may begin anew."""
+
+    def refresh(self, *paths: str) -> None:
+        """After this, each of `paths` is shown as it was when this was called, or newer.
+
+        Costs a read each, all at once. Raises `ConnectionLost` if no server could be asked."""
+
+    def __enter__(self) -> TreeCache:
+        """Returns when all is read. Raises `ConnectionLost` if there is no server to read from."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+class _Registration:
+    """A service that others find, in the scope of `ServiceRegistry.register`."""
+
+    path: str
+
+    def __init__(self, client: Client, path: str, service: Service) -> None: ...
+    @property
+    def service(self) -> Service:
+        """As it was last given to `register` or `update`."""
+
+    @property
+    def is_registered(self) -> bool:
+        """False while it is to be made anew: after the loss of the session or a deletion.
+
+        Also while somebody else has registered the same id, until that ends."""
+
+    def update(self, metadata: Any = ..., *, enabled: bool | None = None) -> None:
+        """Tell others something new; what is not given stays. While we are not registered, it counts from then on.
+
+        Raises `ConnectionLost`, if others may or may not have been told; later registrations will tell them."""

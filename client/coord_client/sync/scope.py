@@ -121,7 +121,7 @@ class Scope:
                 self._error = cancelled
                 return
             if self._caller is not None:
-                self._caller.scope_has_ended()
+                self._caller.scope_has_ended(self)
             with anyio.CancelScope(shield=True):
                 await self.left.wait()
 
