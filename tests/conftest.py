@@ -1,9 +1,8 @@
-"""Real servers for the tests that want one: a coord and a ZooKeeper, one each for the whole run."""
+"""Real servers for the tests that want one: a coord for each of them, and a ZooKeeper for the whole run."""
 
 import os
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,21 +10,17 @@ from pathlib import Path
 
 import pytest
 
+import coord
 from coord.cli.bench_kinds import ZOOKEEPER_JAR
-from coord.cli.bench_machine import free_ports
-from tests.e2e.clusters import PATIENCE, ask
+from coord.local.ports import free_ports
+from coord.local.words import ask
+from tests.e2e.clusters import PATIENCE
 
 
-@pytest.fixture(scope="session")
-def coord_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """`host:port` of a server of ours. Tests write below paths of their own."""
-    address = f"127.0.0.1:{free_ports(1)[0]}"
-    directory = tmp_path_factory.mktemp("coord")
-    command = [sys.executable, "-m", "coord", "serve", "--client", address, "--data", str(directory / "data")]
-    with serving(command, address, directory) as process:
-        yield address
-        process.terminate()
-        assert process.wait(PATIENCE) == 0
+@pytest.fixture
+def coord_address(coord_server: coord.EmbeddedServer) -> str:
+    """`host:port` of a server of ours."""
+    return coord_server.address
 
 
 @pytest.fixture(scope="session")
@@ -58,12 +53,12 @@ def zookeeper_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
 
 
 @contextmanager
-def serving(command: Sequence[str], address: str, directory: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A process, once it answers `srvr` as a server that is alone; killed at the end if it still runs."""
+def serving(command: Sequence[str], address: str, directory: Path) -> Iterator[None]:
+    """A process runs, and answers `srvr` as a server that is alone, as long as the scope lasts."""
     with open(directory / "log", "wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
         try:
             wait_until(lambda: "Mode: standalone" in ask(address, "srvr"), process, directory / "log")
-            yield process
+            yield
         finally:
             process.kill()
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from coord import __version__
+from coord.version import __version__
 
 ZOOKEEPER_VERSION = f"3.9.5-coord-{__version__}, built on 1970-01-01 00:00 UTC"
 """Whose clients may expect to be at home here. kazoo wants numbers and dots first, tools cut it at `-` or `,`. All

@@ -4,7 +4,7 @@ from importlib import import_module
 
 import click
 
-from coord import __version__
+from coord.version import __version__
 
 # Purpose → command → (module, its click command there, what `coord --help` says about it).
 SECTIONS = {

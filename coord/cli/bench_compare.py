@@ -20,6 +20,7 @@ from coord.cli.bench_kinds import Coord, Etcd, ZooKeeper
 from coord.cli.bench_load import LoadError
 from coord.cli.bench_measures import Speed, cold_start, gap, speed, warm_up
 from coord.cli.bench_scenario import Scenario
+from coord.local.ports import NoFreePorts
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +140,7 @@ def bench_compare(
     kinds: list[Kind] = [Coord(), ZooKeeper(heap), *([Etcd()] if with_etcd else [])]
     try:
         results = compare(kinds, rounds=rounds, duration=duration, warmup=warmup, parts=parts)
-    except LoadError as error:
+    except (LoadError, NoFreePorts) as error:
         raise click.ClickException(str(error)) from None
     for line in markdown(results, [kind.name for kind in kinds]):
         click.echo(line)

@@ -16,7 +16,8 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from coord.cli.bench_load import Address, LoadError
-from coord.cli.bench_machine import LOOPBACK, cpu_of, free_ports, resident_of
+from coord.cli.bench_machine import cpu_of, resident_of
+from coord.local.ports import LOOPBACK, free_ports
 
 SIZE = 3
 START_PATIENCE = 60.0  # seconds; a JVM on a busy machine

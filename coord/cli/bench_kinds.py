@@ -10,8 +10,9 @@ from http.client import HTTPConnection, HTTPException
 
 from coord.cli.bench_ensembles import SIZE, Layout
 from coord.cli.bench_load import Address, LoadError
-from coord.cli.bench_machine import LOOPBACK, require
+from coord.cli.bench_machine import require
 from coord.cli.bench_scenario import gardener
+from coord.local.ports import LOOPBACK
 
 PROBE_PATIENCE = 1.0  # seconds
 ZOOKEEPER_JAR = "/usr/share/java/zookeeper.jar"  # of Debian's package; it names what else it needs

@@ -1,16 +1,12 @@
-"""What the machine says of itself and of processes: ports, processor time, memory. Linux's /proc."""
+"""What the machine says of itself and of processes: processor time, memory. Linux's /proc."""
 
 import os
 import shutil
-import socket
 from importlib.util import find_spec
 from pathlib import Path
 
 from coord.cli.bench_load import LoadError
 
-LOOPBACK = "127.0.0.1"
-LOWEST_PORT = 20_000
-HIGHEST_PORT = 32_000  # from 32,768 on an outgoing connection may hold the port of a server that restarts
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -24,31 +20,6 @@ def require_module(name: str, package: str) -> None:
     """Raise `LoadError` if there is no such Python module."""
     if find_spec(name) is None:
         raise LoadError(f"{name} is not installed: pip install {package}")
-
-
-def free_ports(count: int) -> list[int]:
-    """Different ports that were free a moment ago."""
-    ports: list[int] = []
-    span = HIGHEST_PORT - LOWEST_PORT
-    for step in range(span):
-        # Processes that ask at the same time start at different places.
-        port = LOWEST_PORT + (os.getpid() * 97 + step) % span
-        if port in _given:
-            continue
-        with socket.socket() as probe:
-            try:
-                probe.bind((LOOPBACK, port))
-            except OSError:
-                continue
-        _given.add(port)
-        ports.append(port)
-        if len(ports) == count:
-            return ports
-    raise LoadError(f"no {count} free ports between {LOWEST_PORT} and {HIGHEST_PORT}")
-
-
-_given: set[int] = set()
-"""Ports handed out by this process, which need not be listened on yet."""
 
 
 def cpu_of(pid: int) -> float:

@@ -11,13 +11,14 @@ import trio
 from rich.console import Console
 from rich.live import Live
 
-from coord.cli.bench_machine import free_ports
 from coord.cli.demo_pool import open_pool
 from coord.cli.demo_state import DemoFailed, Member, State
 from coord.cli.demo_story import RESULTS, Story
 from coord.cli.demo_view import summary, view
 from coord.cli.groups import leaves
-from coord.cli.local_cluster import LocalCluster, MemberEnded, cancelled_by_signals
+from coord.cli.interruption import cancelled_by_signals
+from coord.local.cluster import LocalCluster, MemberEnded
+from coord.local.ports import free_ports
 from coord_client import Client, connect
 from coord_protocol.errors import CoordError
 
@@ -69,7 +70,7 @@ async def _play(cluster: LocalCluster, state: State, console: Console) -> Sequen
     async with cancelled_by_signals(), cluster, trio.open_nursery() as onlookers:
         with _shown(state, console, onlookers):
             state.note(f"{MEMBERS} servers start")
-            await cluster.start_all()
+            await cluster.start()
             state.note("a majority has a leader, and each of them serves")
             for member in state.members.values():
                 onlookers.start_soon(_watch_member, member)

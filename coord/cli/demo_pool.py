@@ -12,7 +12,7 @@ from typing import Final
 import trio
 
 from coord.cli.demo_state import DemoFailed, Health, State, Worker
-from coord.cli.local_cluster import end, lines_of, open_process
+from coord.local.processes import end, lines_of, open_process
 
 SESSION_TIMEOUT: Final = 3.0  # seconds; a dead worker's leadership passes on after it
 WORDS_KEPT: Final = 20  # lines of a traceback

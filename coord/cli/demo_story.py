@@ -11,7 +11,7 @@ import trio
 
 from coord.cli.demo_pool import Pool
 from coord.cli.demo_state import DemoFailed, HandOver, Health, State, until
-from coord.cli.local_cluster import LocalCluster
+from coord.local.cluster import LocalCluster
 from coord_client import Client, Create
 from coord_protocol.errors import ConnectionLost
 

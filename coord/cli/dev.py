@@ -10,7 +10,9 @@ from rich.console import Console
 from rich.text import Text
 
 from coord.cli.groups import leaves
-from coord.cli.local_cluster import LocalCluster, MemberEnded, cancelled_by_signals, lines_of
+from coord.cli.interruption import cancelled_by_signals
+from coord.local.cluster import LocalCluster, MemberEnded
+from coord.local.processes import lines_of
 
 PEER_PORT_OFFSET: Final = 100  # members speak to each other on 2281 … if clients do on 2181 …
 COLOURS: Final = ("cyan", "magenta", "green", "yellow", "blue", "red", "white")

@@ -9,9 +9,10 @@ import click
 import trio
 
 from coord.cli.groups import leaves
-from coord.server.config import ConfigError, load_settings, parse_members
+from coord.server.config import load_settings, parse_members
+from coord.server.process import serve_until_signal
 from coord.server.server import CannotListen
-from coord.server.server import serve as run_server
+from coord.server.settings import ConfigError
 from coord.storage.errors import StorageError
 
 
@@ -54,7 +55,7 @@ def serve(config: Path | None, **flags: Any) -> None:
             format=f"%(asctime)s member {settings.id} %(levelname)s %(name)s: %(message)s",
             stream=sys.stderr,
         )
-        trio.run(run_server, settings)
+        trio.run(serve_until_signal, settings)
     except* (ConfigError, CannotListen, StorageError) as group:
         problems = leaves(group)
     if problems:

@@ -162,6 +162,8 @@ class Replica:
         """When a turn has something to do even if nothing comes in; may be past."""
         if self.outbox.is_fresh or self.clients.has_impatient:  # since the last turn was applied
             return self.now
+        if self._must_resend and self._has_somewhere_to_go():  # our office has opened since then
+            return self.now
         deadline = min(self.raft.next_deadline(), self.clients.next_deadline(), self.syncs.next_deadline())
         if self._office is not None and self.raft.can_propose:
             deadline = min(deadline, self._office.next_deadline(self.now))

@@ -6,11 +6,11 @@ are this server's own. `requests` counts since the start: a rate is a difference
 
 from typing import TYPE_CHECKING, Any
 
-from coord import __version__
 from coord.raft.candidate import Candidate
 from coord.raft.leader import Leader
 from coord.raft.types import MemberId
 from coord.replica.durations import Durations
+from coord.version import __version__
 
 if TYPE_CHECKING:
     from coord.replica.replica import Replica

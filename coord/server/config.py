@@ -13,11 +13,11 @@
     max_connections = 10_000
 
 Bad input raises `ConfigError`, which names the key, its value and what was expected. With nothing at all the settings
-are those of a one-member cluster on 127.0.0.1:2181.
+are those of a one-member cluster on 127.0.0.1:2181. The types are in `settings.py`, which needs no cattrs.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,108 +25,7 @@ import cattrs
 import tomli
 from cattrs.errors import ForbiddenExtraKeysError
 
-from coord.raft.config import Config as RaftConfig
-from coord.raft.types import MemberId
-from coord.replica.config import MAX_FRAME_BYTES, ReplicaConfig
-
-
-class ConfigError(Exception):
-    """The configuration cannot be used; the text names the key, the value and what was expected."""
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """Durations in seconds."""
-
-    heartbeat: float = 0.05
-    """A leader is heard at least this often."""
-
-    election: float = 0.5
-    """A leader not heard for one to two times this long is replaced; one whose connection broke, at once."""
-
-    tick: float = 0.1
-    """Keep-alives gather this long into one log entry."""
-
-    min_session: float = 2.0
-    max_session: float = 60.0
-    """The session timeouts that clients may negotiate."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    max_frame_bytes: int = MAX_FRAME_BYTES
-    """A request; ZooKeeper calls it jute.maxbuffer."""
-
-    max_connections: int = 10_000
-    max_connections_per_address: int = 5_000
-    """One runaway program must not lock out the others."""
-
-    max_output_bytes: int = 8 * 1024 * 1024
-    """What a client may leave unread before it is disconnected."""
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    id: int = 1
-    data: Path = Path("coord-data")
-    client: Address = Address("127.0.0.1", 2181)
-    peer: Address | None = None
-    members: Mapping[int, Address] = field(default_factory=dict)
-    advertise_client: Address | None = None
-    super_digest: str = ""
-    log_level: str = "info"
-    timing: Timing = Timing()
-    limits: Limits = Limits()
-
-    @property
-    def voters(self) -> tuple[MemberId, ...]:
-        return tuple(MemberId(member) for member in sorted(self.members)) or (MemberId(self.id),)
-
-    @property
-    def client_address(self) -> Address:
-        """What clients are told: never a wildcard, which would mean the client's own machine to them."""
-        return self.advertise_client or self.client
-
-    def replica_config(self, incarnation: int, directory_id: int) -> ReplicaConfig:
-        """`incarnation`: how often this member was started on its directory, this time included."""
-        return ReplicaConfig(
-            raft=RaftConfig(
-                member=MemberId(self.id),
-                voters=self.voters,
-                incarnation=incarnation,
-                heartbeat_interval=self.timing.heartbeat,
-                election_timeout=self.timing.election,
-            ),
-            client_address=str(self.client_address),
-            peer_address=str(self.members.get(self.id, "")),
-            directory_id=directory_id,
-            tick=self.timing.tick,
-            min_session_timeout=self.timing.min_session,
-            max_session_timeout=self.timing.max_session,
-            max_frame_bytes=self.limits.max_frame_bytes,
-            super_digest=self.super_digest,
-        )
-
-
-def parse_address(text: str, key: str = "address") -> Address:
-    """`HOST:PORT`, with brackets around an IPv6 host.
-
-    >>> parse_address("127.0.0.1:2181"), str(parse_address("[::1]:2181"))
-    (Address(host='127.0.0.1', port=2181), '[::1]:2181')
-    """
-    host, colon, port = text.rpartition(":")
-    if not colon or not host or not port.isdigit() or int(port) > 65535:
-        raise ConfigError(f"{key} = {text!r}: expected HOST:PORT with a port from 0 to 65535, like 127.0.0.1:2181")
-    return Address(host.strip("[]"), int(port))
+from coord.server.settings import Address, ConfigError, Settings, check, parse_address
 
 
 def parse_members(text: str) -> dict[str, str]:
@@ -164,35 +63,8 @@ def load_settings(path: Path | None, flags: Mapping[str, Any]) -> Settings:
                 table = table.setdefault(name, {})
             table[key] = value
     settings = _structure(Settings, raw, "")
-    _check(settings)
+    check(settings)
     return settings
-
-
-def _check(settings: Settings) -> None:
-    members, timing = settings.members, settings.timing
-    if members and settings.id not in members:
-        listed = ", ".join(str(member) for member in sorted(members))
-        raise ConfigError(f"id = {settings.id}: not among the members listed ({listed}); give its number in [members]")
-    if len(members) > 1 and settings.peer is None:
-        raise ConfigError("peer is missing: a cluster of several members needs HOST:PORT to listen for the others")
-    if not 1 <= settings.id <= 0xFFFF_FFFF:
-        raise ConfigError(f"id = {settings.id}: expected a number from 1 to 4294967295")
-    if not 0 < timing.heartbeat * 4 <= timing.election:
-        raise ConfigError(
-            f"timing.election = {timing.election}: expected at least four heartbeats ({timing.heartbeat} s each), "
-            "or a healthy leader would be replaced over one late message"
-        )
-    if not 0 < timing.min_session <= timing.max_session:
-        raise ConfigError(
-            f"timing.min_session = {timing.min_session}: expected more than 0 and at most max_session "
-            f"({timing.max_session})"
-        )
-    if settings.super_digest and not settings.super_digest.startswith("super:"):
-        raise ConfigError(
-            f"super_digest = {settings.super_digest!r}: expected super:BASE64, the digest of super:PASSWORD"
-        )
-    if settings.log_level not in {"debug", "info", "warning", "error"}:
-        raise ConfigError(f"log_level = {settings.log_level!r}: expected debug, info, warning or error")
 
 
 _EXPECTED = {

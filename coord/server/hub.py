@@ -34,8 +34,8 @@ from coord.replica.inputs import (
     PeerUp,
     Replies,
 )
-from coord.server.config import Limits
 from coord.server.poll import Poll
+from coord.server.settings import Limits
 from coord.server.sockets import ClientSocket, PeerSocket
 from coord.transport.codec import encode_frame
 

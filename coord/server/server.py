@@ -1,24 +1,25 @@
-"""A server: its directory, its sockets and its loop in one nursery, from start to SIGTERM.
+"""A server: its directory, its sockets and its loop in one nursery, from start to end.
 
 What runs beside the loop (`coord.server.driver`) is little: the links to other members are dialled and accepted
-(`coord.transport.links`), and signals are waited for. Whatever fails in one of them ends the server; nothing is
+(`coord.transport.links`), and the end is waited for. Whatever fails in one of them ends the server; nothing is
 restarted inside.
+
+Nothing here touches the process that it runs in: `process.py` does that for a server that has one to itself, and
+`coord.local.embedded` runs one in somebody else's.
 """
 
 import contextlib
-import gc
 import logging
 import random
-import resource
 import secrets
-import signal
 import socket
 import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import trio
 
-from coord import __version__
 from coord.admin.words import Words
 from coord.raft.ready import (
     BecameFollower,
@@ -34,14 +35,15 @@ from coord.raft.types import MemberId
 from coord.replica.inputs import ClusterKnown, Event, FrameTooLong, HandOver
 from coord.replica.replica import Replica
 from coord.replica.status import quantiles_ms
-from coord.server.config import Address, Settings
 from coord.server.driver import drive
 from coord.server.hub import Hub
+from coord.server.settings import Address, Settings
 from coord.server.statistics import statistics_of
 from coord.storage.disk import Disk
-from coord.storage.files import RealFiles
+from coord.storage.files import Files, RealFiles
 from coord.storage.store import Store
 from coord.transport.links import Links
+from coord.version import __version__
 
 log = logging.getLogger("coord.server")
 
@@ -70,16 +72,24 @@ class MonotonicClock:
         return time.time_ns() // 1_000_000
 
 
-async def serve(settings: Settings) -> None:
-    """Run one member until SIGTERM or SIGINT. Raises `StorageError`, `CannotListen`, and what the loop dies of."""
+Until = Callable[[Address], Awaitable[object]]
+"""Called with where clients reach the server as soon as they do. The server stops in good order when it returns."""
+
+
+async def serve(settings: Settings, until: Until, files: Files | None = None) -> None:
+    """Run one member until `until` returns. Its data is in `files`, which are those of `settings.data` if not given.
+
+    With a port of 0 the kernel chooses one. Raises `StorageError`, `CannotListen`, and what the loop dies of.
+    """
     member = MemberId(settings.id)
     with contextlib.ExitStack() as resources:
         clients = resources.enter_context(_listen("clients", settings.client))
         peers = resources.enter_context(_listen("members", settings.peer)) if settings.peer is not None else None
-        store = Store.open(RealFiles(str(settings.data)), member)
+        settings = replace(settings, client=replace(settings.client, port=clients.getsockname()[1]))
+        store = Store.open(RealFiles(str(settings.data)) if files is None else files, member)
         server = _Server(settings, store)
         try:
-            await server.run(clients, peers)
+            await server.run(clients, peers, until)
         finally:
             server.close()
 
@@ -110,7 +120,7 @@ class _Server:
         if store.torn is not None:
             log.warning("the last write before a crash was not finished, and is cut off: %s", store.torn)
 
-    async def run(self, clients: socket.socket, peers: socket.socket | None) -> None:
+    async def run(self, clients: socket.socket, peers: socket.socket | None, until: Until) -> None:
         settings = self._settings
         self._hub.listen(clients)
         log.info(
@@ -119,10 +129,8 @@ class _Server:
             settings.id,
             len(settings.voters),
             Address(*clients.getsockname()[:2]),
-            settings.data,
+            self._store.directory,
         )
-        _tune_collector()
-        _raise_limit_of_files()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(drive, self._replica, self._hub, self._disk, self._clock)
             nursery.start_soon(self._watch_disk)
@@ -137,7 +145,7 @@ class _Server:
                     self._hub.adopt_peer,
                 )
                 nursery.start_soon(links.run, trio.SocketListener(trio.socket.from_stdlib_socket(peers)))
-            await self._until_told_to_stop()
+            await until(settings.client)
             self._hub.stop_listening(clients)
             await self._hand_over()
             nursery.cancel_scope.cancel()
@@ -153,12 +161,6 @@ class _Server:
         return {"disk": {"syncs": durations.count, **quantiles_ms(durations)}}
 
     # -- beside the loop
-
-    async def _until_told_to_stop(self) -> None:
-        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as received:
-            async for which in received:
-                log.info("%s: stopping", signal.Signals(which).name)
-                return
 
     async def _hand_over(self) -> None:
         """Thesis §3.10: a leader that stops asks another to take over, which costs no election timeout."""
@@ -229,20 +231,3 @@ def _listen(what: str, address: Address) -> socket.socket:
         raise CannotListen(what, address, error) from error
     listener.setblocking(False)
     return listener
-
-
-def _raise_limit_of_files() -> None:
-    """As far as we may: the usual soft limit of 1,024 is far below what `limits.max_connections` allows."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(ValueError, OSError):  # some systems forbid what they call their own limit
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def _tune_collector() -> None:
-    """What lives now lives on, and is not looked at again; the young are looked at seldom: requests leave no cycles.
-
-    Znodes and log records are not tracked at all (ARCHITECTURE §4).
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)

@@ -13,6 +13,7 @@ from coord.storage.errors import (
     StorageError,
 )
 from coord.storage.files import Files, RealFiles
+from coord.storage.memory import MemoryFiles
 from coord.storage.store import Store
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "DiskFailed",
     "Files",
     "ForeignDirectory",
+    "MemoryFiles",
     "NewerFormat",
     "RealFiles",
     "StorageError",

@@ -1,6 +1,7 @@
 """The seam to the disk: one flat directory, and exactly as much of POSIX as a write-ahead log needs.
 
-Two implementations: `RealFiles` below and the simulator's, which loses and tears whatever it is allowed to.
+Three implementations: `RealFiles` below, `memory.MemoryFiles` for servers that need to remember nothing, and the
+simulator's, which loses and tears whatever it is allowed to.
 What a crash (of the machine, not only of the process) may do is the contract:
 
     contents   What was written is what `read` returns at once. It is durable when the next `sync` of that

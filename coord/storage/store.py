@@ -80,6 +80,11 @@ class Store:
         return cls(files, identity, wal, found)
 
     @property
+    def directory(self) -> str:
+        """How messages to people call it."""
+        return self._files.directory
+
+    @property
     def incarnation(self) -> int:
         """1, 2, 3, …: counts the starts on this directory."""
         return self._identity.boots

@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import pytest
 
-from coord import __version__
 from coord.admin.descriptors import max_file_descriptors, open_file_descriptors
 from coord.admin.words import (
     ZOOKEEPER_VERSION,
@@ -15,6 +14,7 @@ from coord.admin.words import (
     Statistics,
     Words,
 )
+from coord.version import __version__
 
 # Answers of ZooKeeper 3.8.0, recorded from an ensemble of three.
 ZOOKEEPER_SRVR = """\

@@ -12,7 +12,8 @@ from coord.cli.bench_ensembles import Ensemble, Layout
 from coord.cli.bench_etcd import _rate, body
 from coord.cli.bench_kinds import Coord, Etcd, ZooKeeper
 from coord.cli.bench_load import LoadError
-from coord.cli.bench_machine import free_ports, require
+from coord.cli.bench_machine import require
+from coord.local.ports import free_ports
 
 NAMES = ["coord", "ZooKeeper 3.8", "etcd 3.4"]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import trio
 
-from coord.cli.local_cluster import lines_of
+from coord.local.processes import lines_of
 
 PATIENCE = 60.0  # seconds; only a test that fails waits so long
 MARK = "COORD_TEST_MARK"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from coord.cli.bench_machine import free_ports
 from coord.cli.dev import PEER_PORT_OFFSET
+from coord.local.ports import free_ports
 from coord_client import connect
 from tests.cli.processes import coord
 

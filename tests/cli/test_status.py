@@ -7,12 +7,11 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from coord.cli.bench_machine import free_ports
 from coord.cli.status import Answer, leader_of, status, table
+from coord.local.cluster import running
+from coord.local.ports import free_ports
 from coord_client.addresses import Address
 from tests.cli.processes import coord
-from tests.e2e.clusters import leader_of as leader_process_of
-from tests.e2e.clusters import running
 
 MEMBERS = {"1": {"client": "a:1"}, "2": {"client": "b:1"}, "3": {"client": ""}}
 
@@ -79,7 +78,7 @@ def test_status_refuses_what_is_no_address() -> None:
 @pytest.mark.e2e
 async def test_status_of_a_cluster_that_loses_its_members(tmp_path: Path) -> None:
     async with running(tmp_path) as cluster:
-        leader = await leader_process_of(cluster)
+        leader = await cluster.leader()
         followers = [member for member in cluster.members if member != leader]
         async with coord("status", "--json", "--servers", cluster.address(followers[0]), directory=tmp_path) as whole:
             assert await whole.wait() == 0

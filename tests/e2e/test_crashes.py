@@ -10,11 +10,12 @@ from signal import SIGTERM
 import pytest
 import trio
 
-from coord.cli.bench_machine import free_ports
-from coord.cli.local_cluster import LocalCluster
+from coord.local.cluster import LocalCluster, running
+from coord.local.ports import free_ports
+from coord.local.words import ask
 from coord_client import Client, connect
 from coord_protocol.errors import CoordError
-from tests.e2e.clusters import PATIENCE, ask, leader_of, paused, running, until
+from tests.e2e.clusters import PATIENCE, paused, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 
@@ -50,7 +51,7 @@ async def test_nothing_acknowledged_is_lost_when_all_are_killed(tmp_path: Path) 
             for member in cluster.members:
                 await cluster.kill(member)
             nursery.cancel_scope.cancel()
-        await cluster.start_all()
+        await cluster.start()
         async with connect(cluster.servers) as client:
             there = set(await client.get_children("/"))
         assert {path[1:] for path in writer.acknowledged} <= there
@@ -63,7 +64,7 @@ async def test_a_leader_that_is_killed_is_replaced_within_a_second(tmp_path: Pat
             nursery.start_soon(writer.run)
             await until(lambda: len(writer.acknowledged) > 50)
             session = client.session_id
-            await cluster.kill(await leader_of(cluster))
+            await cluster.kill(await cluster.leader())
             before = len(writer.acknowledged)
             await until(lambda: len(writer.acknowledged) > before + 50)
             assert client.session_id == session
@@ -77,7 +78,7 @@ async def test_a_leader_that_is_told_to_stop_hands_over_first(tmp_path: Path) ->
             writer = Writer(client)
             nursery.start_soon(writer.run)
             await until(lambda: len(writer.acknowledged) > 50)
-            leader = await leader_of(cluster)
+            leader = await cluster.leader()
             process = cluster.processes.pop(leader)
             process.send_signal(SIGTERM)
             with trio.fail_after(PATIENCE):
@@ -94,21 +95,21 @@ async def test_a_leader_that_is_told_to_stop_hands_over_first(tmp_path: Path) ->
 
 async def test_a_frozen_leader_wakes_up_deposed_and_learns_what_it_missed(tmp_path: Path) -> None:
     async with running(tmp_path) as cluster:
-        old = await leader_of(cluster)
+        old = await cluster.leader()
         others = ",".join(cluster.address(member) for member in cluster.members if member != old)
         async with connect(others) as client:
             await client.create("/a", b"before")
-            async with paused(cluster, old):
+            with paused(cluster, old):
                 await client.set("/a", b"after")
         async with connect(cluster.address(old)) as client:
             await client.sync("/a")
             assert (await client.get("/a")).data == b"after"
-        assert await leader_of(cluster) != old
+        assert await cluster.leader() != old
 
 
 async def test_a_minority_acknowledges_nothing(tmp_path: Path) -> None:
     async with running(tmp_path) as cluster:
-        leader = await leader_of(cluster)
+        leader = await cluster.leader()
         async with connect(cluster.address(leader), session_timeout=4.0) as client:
             await client.create("/a")
             for member in cluster.members:
@@ -135,7 +136,7 @@ async def test_a_data_directory_is_for_one_process_one_member_and_one_cluster(tm
 async def test_a_member_whose_directory_is_gone_is_kept_out(tmp_path: Path) -> None:
     """It has acknowledged and voted, and forgot: as a voter it could help to elect who lacks what was acknowledged."""
     async with running(tmp_path) as cluster:
-        leader = await leader_of(cluster)
+        leader = await cluster.leader()
         victim = next(member for member in cluster.members if member != leader)
         await cluster.kill(victim)
         shutil.rmtree(tmp_path / f"member-{victim}")

@@ -12,8 +12,8 @@ from kazoo.client import KazooClient
 from kazoo.exceptions import ConnectionLoss, KazooException
 from kazoo.retry import KazooRetry
 
-from coord.cli.local_cluster import LocalCluster
-from tests.e2e.clusters import leader_of, running, until
+from coord.local.cluster import LocalCluster, running
+from tests.e2e.clusters import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 
@@ -53,9 +53,9 @@ async def beside(over: threading.Event, *threads: Callable[[], None]) -> AsyncIt
 async def kill_leaders(cluster: LocalCluster, between: Callable[[int], None] = lambda kill: None) -> None:
     """Kill the leader, wait until the others serve, start it again; `KILLS` times."""
     for kill in range(KILLS):
-        leader = await leader_of(cluster)
+        leader = await cluster.leader()
         await cluster.kill(leader)
-        await leader_of(cluster)
+        await cluster.leader()
         await trio.to_thread.run_sync(between, kill)
         await cluster.start(leader)
 
@@ -90,7 +90,7 @@ async def test_a_lock_has_one_holder_and_goes_on_after_the_leader(tmp_path: Path
             await until(lambda: min(turns.values()) >= 2)
             for _ in range(KILLS):
                 goals = {name: count + 2 for name, count in turns.items()}
-                leader = await leader_of(cluster)
+                leader = await cluster.leader()
                 await cluster.kill(leader)
                 await until(partial(are_reached, turns, goals))
                 await cluster.start(leader)
@@ -122,7 +122,7 @@ async def test_an_election_is_won_by_one_at_a_time(tmp_path: Path) -> None:
     async with running(tmp_path) as cluster, beside(over, lambda: stand(cluster, "a"), lambda: stand(cluster, "b")):
         for _ in range(KILLS):
             goal = len(reigns) + 3
-            leader = await leader_of(cluster)
+            leader = await cluster.leader()
             await cluster.kill(leader)
             await until(lambda goal=goal: len(reigns) >= goal)  # type: ignore[misc]
             await cluster.start(leader)
@@ -201,7 +201,7 @@ async def test_a_counter_loses_no_acknowledged_addition(tmp_path: Path) -> None:
         async with beside(over, lambda: count(cluster)):
             for _ in range(KILLS):
                 before = added
-                leader = await leader_of(cluster)
+                leader = await cluster.leader()
                 await cluster.kill(leader)
                 await until(lambda before=before: added > before + 20)  # type: ignore[misc]
                 await cluster.start(leader)
@@ -231,7 +231,7 @@ async def test_a_data_watch_sees_the_last_value_of_every_reign(tmp_path: Path) -
                 writer.set("/watched", b"%d" % kill)
 
             for kill in range(KILLS):
-                leader = await leader_of(cluster)
+                leader = await cluster.leader()
                 await cluster.kill(leader)
                 await trio.to_thread.run_sync(write, kill)
                 await until(lambda kill=kill: bool(seen) and seen[-1] == b"%d" % kill)  # type: ignore[misc]

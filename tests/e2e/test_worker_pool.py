@@ -13,9 +13,10 @@ import trio
 from coord.cli.demo_pool import Pool, open_pool, pool_program
 from coord.cli.demo_state import State, until
 from coord.cli.demo_story import JOBS, RESULTS, faults
-from coord.cli.local_cluster import lines_of
+from coord.local.cluster import running
+from coord.local.processes import lines_of
 from coord_client import Client, Create, connect
-from tests.e2e.clusters import PATIENCE, running
+from tests.e2e.clusters import PATIENCE
 
 pytestmark = pytest.mark.e2e
 

@@ -7,7 +7,8 @@ import pytest
 from click.testing import CliRunner
 
 from coord.cli import main
-from coord.server.config import Address, ConfigError, Settings, load_settings, parse_members
+from coord.server.config import load_settings, parse_members
+from coord.server.settings import Address, ConfigError, Settings
 
 
 def load(tmp_path: Path, text: str, **flags: Any) -> Settings:

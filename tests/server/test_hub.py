@@ -28,8 +28,8 @@ from coord.replica.inputs import (
     Replies,
 )
 from coord.server import hub
-from coord.server.config import Limits
 from coord.server.hub import Hub
+from coord.server.settings import Limits
 from coord.transport.codec import encode_frame
 
 ME = MemberId(1)

@@ -1,4 +1,4 @@
-"""Both directories, real and simulated, do what `Files` says, as far as one can see without a crash."""
+"""All directories, real, in memory and simulated, do what `Files` says, as far as one can see without a crash."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -6,14 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from coord.storage import DirectoryInUse, Files, RealFiles
+from coord.storage import DirectoryInUse, Files, MemoryFiles, RealFiles
 from tests.storage.simulated import SimulatedFiles
 
 
-@pytest.fixture(params=["real", "simulated"])
+@pytest.fixture(params=["real", "memory", "simulated"])
 def files(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Files]:
     make: dict[str, Callable[[], Files]] = {
         "real": lambda: RealFiles(str(tmp_path / "made" / "here")),
+        "memory": MemoryFiles,
         "simulated": SimulatedFiles,
     }
     files = make[request.param]()
@@ -49,6 +50,13 @@ def test_reading_is_shorter_only_at_the_end(files: Files) -> None:
 
     assert len(files.read("a", 8, 5)) == 2
     assert files.read("a", 10, 5) == b""
+
+
+def test_what_is_written_behind_a_gap_leaves_zeros_in_it(files: Files) -> None:
+    files.create("a", 10)
+    files.write("a", 6, b"xy")
+
+    assert files.read("a", 0, 10) == b"\0\0\0\0\0\0xy\0\0"
 
 
 def test_creating_again_replaces(files: Files) -> None:
@@ -89,6 +97,19 @@ def test_removed_file_is_gone(files: Files) -> None:
     assert names(files) == ["a"]
     with pytest.raises((OSError, KeyError)):
         files.read("b", 0, 1)
+
+
+def test_memory_has_one_user_at_a_time_and_keeps_what_the_last_one_left() -> None:
+    files = MemoryFiles()
+    files.lock()
+    files.create("a", 1)
+
+    with pytest.raises(DirectoryInUse):
+        files.lock()
+
+    files.close()
+    files.lock()
+    assert names(files) == ["a"]
 
 
 def test_lock_names_the_process_that_holds_it(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import sys
 import pytest
 import trio
 
-from coord.cli.local_cluster import STOP_PATIENCE, end, open_process
+from coord.local.processes import STOP_PATIENCE, end, open_process
 
 pytestmark = pytest.mark.e2e
 
@@ -35,7 +35,7 @@ async def test_a_process_that_is_stopped_is_ended_at_once() -> None:
 
 
 async def test_a_process_that_does_not_stop_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("coord.cli.local_cluster.STOP_PATIENCE", 0.1)
+    monkeypatch.setattr("coord.local.processes.STOP_PATIENCE", 0.1)
     process = await started(DEAF)
 
     await end([process])
