@@ -13,27 +13,35 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from anyio.from_thread import BlockingPortal, start_blocking_portal
-
 from coord.local.cluster import LOG_LINES_TOLD, LocalCluster, running
+from coord.local.loop_thread import LoopThread
 
 
 @contextmanager
 def open_cluster(directory: Path, size: int = 3) -> Iterator["Cluster"]:
     """A cluster that serves, as long as the scope lasts. Data and logs are below `directory`. Raises `MemberEnded`."""
-    with (
-        start_blocking_portal("trio", name="coord cluster") as portal,
-        portal.wrap_async_context_manager(running(directory, size)) as cluster,
-    ):
-        yield Cluster(portal, cluster)
+
+    async def run(thread: LoopThread[LocalCluster]) -> None:
+        async with running(directory, size) as cluster:
+            await thread.offer(cluster)
+
+    thread = LoopThread(run, "coord cluster")
+    thread.start()
+    try:
+        yield Cluster(thread)
+    finally:
+        thread.stop()
+        thread.join()
+    thread.ended.result()
 
 
 class Cluster:
     """Members 1, 2, …, each a process. Made by `open_cluster`, or by pytest's fixture `coord_cluster`."""
 
-    def __init__(self, portal: BlockingPortal, cluster: LocalCluster) -> None:
-        self._portal = portal
-        self._cluster = cluster
+    def __init__(self, thread: LoopThread[LocalCluster]) -> None:
+        """Waits until they serve."""
+        self._thread = thread
+        cluster = self._cluster = thread.started.result()
         self.servers: Final = cluster.servers
         """What clients connect to: all members."""
 
@@ -43,37 +51,41 @@ class Cluster:
         """Where the member listens for clients."""
         return self._cluster.address(member)
 
+    def pid(self, member: int) -> int:
+        """The process of a member that runs."""
+        return self._cluster.processes[member].pid
+
     def leader(self) -> int:
         """The member that a majority follows. Waits for there to be one; raises `NoLeader`.
 
         Who was cut off or paused a moment ago is believed in by the others for up to two election timeouts.
         """
-        return self._portal.call(self._cluster.leader)
+        return self._thread.run(self._cluster.leader)
 
     # What can be done to a member.
 
     def kill(self, member: int) -> None:
         """End it at once, as a crash would. What its disk has acknowledged stays."""
-        self._portal.call(self._cluster.kill, member)
+        self._thread.run(self._cluster.kill, member)
 
     def stop(self, member: int) -> None:
         """End it in good order, as an operator would: a leader hands over first."""
-        self._portal.call(self._cluster.stop, member)
+        self._thread.run(self._cluster.stop, member)
 
     def start(self, *members: int) -> None:
         """Start some that were ended, on the data they had, or all of those; returns when they serve.
 
         So there must be a majority among those that run then. Raises `MemberEnded`.
         """
-        self._portal.call(self._cluster.start, *members)
+        self._thread.run(self._cluster.start, *members)
 
     def pause(self, member: int) -> None:
         """Let it stand still as a virtual machine that is moved does: it keeps its connections, and knows nothing."""
-        self._portal.call(self._cluster.pause, member)
+        self._thread.run_sync(self._cluster.pause, member)
 
     def resume(self, member: int) -> None:
         """It goes on where it stood."""
-        self._portal.call(self._cluster.resume, member)
+        self._thread.run_sync(self._cluster.resume, member)
 
     # What can be done to the network between them; clients go on to reach all.
 
@@ -83,21 +95,21 @@ class Cluster:
         Nothing is reset: what is sent is held, and arrives when it is healed. `one_way`: only what earlier sides send
         to later ones is.
         """
-        self._portal.call(lambda: self._cluster.network.partition(*sides, one_way=one_way))
+        self._thread.run_sync(lambda: self._cluster.network.partition(*sides, one_way=one_way))
 
     def isolate(self, member: int) -> None:
         """Cut one off from all others."""
-        self._portal.call(self._cluster.network.isolate, member)
+        self._thread.run_sync(self._cluster.network.isolate, member)
 
     def heal(self) -> None:
         """Everybody reaches everybody."""
-        self._portal.call(self._cluster.network.heal)
+        self._thread.run_sync(self._cluster.network.heal)
 
     # What became of it.
 
     def check(self) -> None:
         """Raises `MemberEnded` if one has ended by itself."""
-        self._portal.call(self._cluster.check)
+        self._thread.run_sync(self._cluster.check)
 
     def log(self, member: int) -> Path:
         """What the member logs."""

@@ -26,17 +26,16 @@ from contextlib import (
     AbstractContextManager,
     asynccontextmanager,
     contextmanager,
-    suppress,
 )
 from os import PathLike
 from pathlib import Path
-from threading import Thread
 from types import TracebackType
 from typing import Final
 
 import anyio
 import trio
 
+from coord.local.loop_thread import LoopThread
 from coord.local.ports import LOOPBACK
 from coord.server.server import serve
 from coord.server.settings import Address, Limits, Settings, Timing, check
@@ -64,8 +63,8 @@ class EmbeddedServer:
 
     def check(self) -> None:
         """Raises `ServerEnded` if it has ended by itself."""
-        if self._ended.done():
-            raise ServerEnded(f"the server on {self.address} has ended") from self._ended.exception()
+        if self._ended.done() and (failure := self._ended.exception()) is not None:
+            raise ServerEnded(f"the server on {self.address} has ended: {failure}") from failure
 
 
 def embedded(
@@ -106,9 +105,19 @@ class Embedding(AbstractContextManager[EmbeddedServer], AbstractAsyncContextMana
     """The scope of a server: `with` in plain code, `async with` on trio and asyncio. It can be entered once."""
 
     def __init__(self, settings: Settings, *, in_memory: bool) -> None:
-        self._thread = _ServerThread(settings, in_memory=in_memory)
-        self._plain: Final = _while_it_runs(self._thread)
-        self._async: Final = _while_it_runs_beside(self._thread)
+        self._settings = settings
+        self._in_memory = in_memory
+        thread: LoopThread[EmbeddedServer] = LoopThread(self._serve, "coord")
+        self._plain: Final = _while_it_runs(thread)
+        self._async: Final = _while_it_runs_beside(thread)
+
+    async def _serve(self, thread: LoopThread[EmbeddedServer]) -> None:
+        data = None if self._in_memory else self._settings.data
+
+        async def until(address: Address) -> None:
+            await thread.offer(EmbeddedServer(address, data, thread.ended))
+
+        await serve(self._settings, until, MemoryFiles() if self._in_memory else None)
 
     def __enter__(self) -> EmbeddedServer:
         return self._plain.__enter__()
@@ -128,19 +137,18 @@ class Embedding(AbstractContextManager[EmbeddedServer], AbstractAsyncContextMana
 
 
 @contextmanager
-def _while_it_runs(thread: "_ServerThread") -> Iterator[EmbeddedServer]:
-    thread.start()
-    try:
-        server = thread.started.result()
-        with _telling(server):
-            yield server
-    finally:
-        thread.stop()
-        thread.join()
+def _while_it_runs(thread: LoopThread[EmbeddedServer]) -> Iterator[EmbeddedServer]:
+    with _telling(thread):
+        thread.start()
+        try:
+            yield thread.started.result()
+        finally:
+            thread.stop()
+            thread.join()
 
 
 @asynccontextmanager
-async def _while_it_runs_beside(thread: "_ServerThread") -> AsyncIterator[EmbeddedServer]:
+async def _while_it_runs_beside(thread: LoopThread[EmbeddedServer]) -> AsyncIterator[EmbeddedServer]:
     call_soon = _caller_of_this_loop()
     started, ended = anyio.Event(), anyio.Event()
     body = anyio.CancelScope()
@@ -151,81 +159,30 @@ async def _while_it_runs_beside(thread: "_ServerThread") -> AsyncIterator[Embedd
 
     thread.started.add_done_callback(lambda _: call_soon(started.set))
     thread.ended.add_done_callback(lambda _: call_soon(end))
-    thread.start()
-    try:
-        await started.wait()
-        server = thread.started.result()
-        with _telling(server), body:
-            yield server
-    finally:
-        thread.stop()
-        with anyio.CancelScope(shield=True):
-            await ended.wait()
-        thread.join()
+    with _telling(thread):
+        thread.start()
+        try:
+            await started.wait()
+            with body:
+                yield thread.started.result()
+        finally:
+            thread.stop()
+            with anyio.CancelScope(shield=True):
+                await ended.wait()
+            thread.join()
 
 
 @contextmanager
-def _telling(server: EmbeddedServer) -> Iterator[None]:
-    """If the server ends by itself, whoever leaves this knows."""
+def _telling(thread: LoopThread[EmbeddedServer]) -> Iterator[None]:
+    """If the server has ended by itself, whoever leaves this knows."""
     try:
         yield
     except Exception as error:
-        try:
-            server.check()
-        except ServerEnded as end:
-            error.add_note(f"{end}: {end.__cause__}")
-        raise
-    server.check()
-
-
-class _ServerThread:
-    """A server in a thread of its own. `started` and `ended` are done in this thread, so that both can be awaited."""
-
-    def __init__(self, settings: Settings, *, in_memory: bool) -> None:
-        self.started: Future[EmbeddedServer] = Future()
-        """Clients can connect; or the exception that was in the way."""
-        self.ended: Future[None] = Future()
-        """The thread has nothing more to do. Has an exception if the server ended by itself after it had started."""
-        self._settings = settings
-        self._files = MemoryFiles() if in_memory else None
-        self._loop: Future[trio.lowlevel.TrioToken] = Future()
-        self._told = trio.Event()
-        self._thread = Thread(target=self._run, name="coord", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Tell it to end, whatever it is doing. `ended` will be done."""
-        with suppress(trio.RunFinishedError):
-            self._loop.result().run_sync_soon(self._told.set)
-
-    def join(self) -> None:
-        """Wait for the thread, which ends at once when `ended` is done."""
-        self._thread.join()
-
-    def _run(self) -> None:
-        failure: BaseException | None = None
-        try:
-            trio.run(self._serve)
-        except BaseException as error:  # whatever it is, the thread that waits must hear of it
-            failure = _single(error)
-        if failure is not None and not self.started.done():
-            self.started.set_exception(failure)
-            failure = None
+        failure = thread.ended.exception()
         if failure is not None:
-            self.ended.set_exception(failure)
-        else:
-            self.ended.set_result(None)
-
-    async def _serve(self) -> None:
-        self._loop.set_result(trio.lowlevel.current_trio_token())
-        await serve(self._settings, self._until_told, self._files)
-
-    async def _until_told(self, address: Address) -> None:
-        data = self._settings.data if self._files is None else None
-        self.started.set_result(EmbeddedServer(address, data, self.ended))
-        await self._told.wait()
+            error.add_note(f"the embedded server has ended: {failure}")
+        raise
+    thread.started.result().check()
 
 
 def _caller_of_this_loop() -> Callable[[Callable[[], object]], object]:
@@ -233,10 +190,3 @@ def _caller_of_this_loop() -> Callable[[Callable[[], object]], object]:
     if trio.lowlevel.in_trio_run():
         return trio.lowlevel.current_trio_token().run_sync_soon
     return sys.modules["asyncio"].get_running_loop().call_soon_threadsafe  # type: ignore[no-any-return]
-
-
-def _single(error: BaseException) -> BaseException:
-    """The exception itself, out of the groups that nurseries have put around it."""
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error

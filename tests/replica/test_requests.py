@@ -238,6 +238,13 @@ def test_leases_end_on_time_whatever_the_heartbeat(heartbeat: float) -> None:
     assert silent.is_closed
 
 
+def test_a_server_that_is_alone_serves_in_the_turns_of_its_start() -> None:
+    """What a new leader has to say leaves at once: it does not wait for the next heartbeat."""
+    world = World(heartbeat=1000.0)
+
+    assert world.now == 100.01, "one step of the world's clock, in which all its turns were taken"
+
+
 def test_a_leader_that_was_not_awake_ends_no_lease() -> None:
     """SIGSTOP, a machine that is moved: nobody could keep a lease alive meanwhile."""
     world = World()
