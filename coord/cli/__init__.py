@@ -36,6 +36,7 @@ SECTIONS = {
         "sim": ("coord.cli.sim", "sim", "Run clusters in the simulator under faults, by seed."),
         "bench": ("coord.cli.bench", "bench", "Load any ZooKeeper-protocol servers and measure."),
         "bench-client": ("coord.cli.bench_client", "bench_client", "Measure coord's Python client against kazoo."),
+        "bench-embedded": ("coord.cli.bench_embedded", "bench_embedded", "Measure the start of an embedded server."),
         "bench-compare": ("coord.cli.bench_compare", "bench_compare", "Measure coord against ZooKeeper and etcd."),
     },
     "Help": {

@@ -3,7 +3,6 @@
 All with their fsync on. They are ended by the ids of the processes that were started here, never by name.
 """
 
-import os
 import shutil
 import signal
 import subprocess
@@ -16,7 +15,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from coord.cli.bench_load import Address, LoadError
-from coord.cli.bench_machine import cpu_of, resident_of
+from coord.cli.bench_machine import cpu_of, environment_with_bytecode, resident_of
 from coord.local.ports import LOOPBACK, free_ports
 
 SIZE = 3
@@ -154,7 +153,7 @@ class Ensemble:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=os.environ | {"PYTHONUNBUFFERED": "1"},
+                env=environment_with_bytecode() | {"PYTHONUNBUFFERED": "1"},
             )
 
     def _await_write(self, addresses: Sequence[Address]) -> None:

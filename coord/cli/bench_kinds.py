@@ -4,13 +4,14 @@ import base64
 import json
 import secrets
 import socket
+import subprocess
 import sys
 from collections.abc import Sequence
 from http.client import HTTPConnection, HTTPException
 
 from coord.cli.bench_ensembles import SIZE, Layout
 from coord.cli.bench_load import Address, LoadError
-from coord.cli.bench_machine import require
+from coord.cli.bench_machine import environment_with_bytecode, require
 from coord.cli.bench_scenario import gardener
 from coord.local.ports import LOOPBACK
 
@@ -25,7 +26,9 @@ class Coord:
     speaks_zookeeper = True
 
     def check_installed(self) -> None:
-        pass
+        """It is; but is it compiled, as installers leave it? No start that is measured should find that to do."""
+        command = [sys.executable, "-m", "coord", "serve", "--help"]
+        subprocess.run(command, env=environment_with_bytecode(), stdout=subprocess.DEVNULL, check=True)
 
     def command(self, layout: Layout, number: int) -> list[str]:
         members = [f"{peer + 1}={LOOPBACK}:{port}" for peer, port in enumerate(layout.peer_ports)]

@@ -22,6 +22,15 @@ def require_module(name: str, package: str) -> None:
         raise LoadError(f"{name} is not installed: pip install {package}")
 
 
+def environment_with_bytecode() -> dict[str, str]:
+    """Ours, but that Python keeps what it compiles, as it does on any machine unless told otherwise.
+
+    Or each process would compile all it imports anew, which takes twice as long as to start (0.30 s of processor time
+    for `coord serve`, 0.14 s with its bytecode); installers compile it beforehand.
+    """
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+
 def cpu_of(pid: int) -> float:
     """Seconds of processor time of a process, all its threads; 0 if it is gone."""
     try:
