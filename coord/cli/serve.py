@@ -42,8 +42,6 @@ def serve(config: Path | None, **flags: Any) -> None:
 
     With nothing at all: a cluster of one on 127.0.0.1:2181 with its data in ./coord-data.
     """
-    if not __debug__:
-        raise click.ClickException("python -O removes checks that keep data safe; start it without -O")
     problems: list[Exception] = []
     try:
         if flags["members"] is not None:

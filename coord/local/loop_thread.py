@@ -27,16 +27,16 @@ class LoopThread(Generic[T]):
 
         self._main = main
         self._loop: Future[trio.lowlevel.TrioToken] = Future()
-        self._told = trio.Event()
+        self._scope = trio.CancelScope()
         self._thread = Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
     async def offer(self, thing: T) -> None:
-        """For `main`: what it made is ready. Returns when it should end."""
+        """For `main`: what it made is ready. Cancelled when it should end."""
         self.started.set_result(thing)
-        await self._told.wait()
+        await trio.sleep_forever()
 
     def run(self, function: Callable[..., Awaitable[R]], *arguments: object) -> R:
         """Have this done in the loop, and wait for it, whatever runs in our own thread. Raises what it raises."""
@@ -63,9 +63,9 @@ class LoopThread(Generic[T]):
         return self.run(call)
 
     def stop(self) -> None:
-        """Tell it to end, whatever it is doing. `ended` will be done."""
+        """Cancel whatever it is doing. `ended` will be done when it has tidied up."""
         with suppress(trio.RunFinishedError):
-            self._loop.result().run_sync_soon(self._told.set)
+            self._loop.result().run_sync_soon(self._scope.cancel)
 
     def join(self) -> None:
         """Wait for the thread, which ends when `ended` is done."""
@@ -77,8 +77,8 @@ class LoopThread(Generic[T]):
             trio.run(self._start)
         except BaseException as error:  # whatever it is, the thread that waits must hear of it
             failure = _single(error)
-        if failure is not None and not self.started.done():
-            self.started.set_exception(failure)
+        if not self.started.done():
+            self.started.set_exception(failure or RuntimeError("it was stopped before it had started"))
             failure = None
         if failure is None:
             self.ended.set_result(None)
@@ -87,7 +87,8 @@ class LoopThread(Generic[T]):
 
     async def _start(self) -> None:
         self._loop.set_result(trio.lowlevel.current_trio_token())
-        await self._main(self)
+        with self._scope:
+            await self._main(self)
 
 
 def _single(error: BaseException) -> BaseException:

@@ -109,7 +109,9 @@ def parse_address(text: str, key: str = "address") -> Address:
 
 
 def check(settings: Settings) -> None:
-    """Raises `ConfigError` if they contradict each other, or cannot be."""
+    """Raises `ConfigError` if they contradict each other, or nobody could serve by them."""
+    if not __debug__:
+        raise ConfigError("python -O removes checks that keep data safe; start it without -O")
     members, timing = settings.members, settings.timing
     if members and settings.id not in members:
         listed = ", ".join(str(member) for member in sorted(members))
