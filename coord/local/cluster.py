@@ -42,15 +42,20 @@ class NoLeader(Exception):
 
 @asynccontextmanager
 async def running(directory: Path, size: int = 3) -> AsyncIterator["LocalCluster"]:
-    """A cluster that serves, on free ports, with a network that can be cut."""
+    """A cluster that serves, on free ports, with a network that can be cut. Its members are killed at the end."""
     ports = free_ports(2 * size)
     client_ports, peer_ports = ports[:size], ports[size:]
     async with (
         open_network(dict(enumerate(peer_ports, 1))) as network,
         LocalCluster(directory, client_ports, peer_ports, network) as cluster,
     ):
-        await cluster.start()
-        yield cluster
+        try:
+            await cluster.start()
+            yield cluster
+        finally:
+            # Told to stop, all of them at once, the leader would look for an heir for half a second.
+            for process in cluster.processes.values():
+                process.kill()
 
 
 class LocalCluster:
