@@ -13,6 +13,7 @@ from kazoo.exceptions import ConnectionLoss, KazooException
 from kazoo.retry import KazooRetry
 
 from coord import Cluster
+from coord.local.cluster import LocalCluster
 from tests.e2e.clusters import PATIENCE
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
@@ -22,7 +23,7 @@ KILLS = 2
 
 
 @contextmanager
-def client_of(cluster: Cluster) -> Iterator[KazooClient]:
+def client_of(cluster: Cluster | LocalCluster) -> Iterator[KazooClient]:
     client = KazooClient(
         cluster.servers,
         timeout=SESSION_TIMEOUT,

@@ -5,8 +5,8 @@ An outside witness, in the memory that all contenders of the test share, sees wh
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -17,12 +17,12 @@ from kazoo.client import KazooClient
 from kazoo.exceptions import KazooException
 from kazoo.recipe.lock import Lock as KazooLock
 
-from coord.cli.local_cluster import LocalCluster
+from coord.local.cluster import LocalCluster, running
 from coord_client import Client, connect
 from coord_client.recipes import Held, Lock, ReadWriteLock
 from coord_protocol.errors import ConnectionLost
-from tests.e2e.clusters import leader_of, running, until
-from tests.e2e.test_kazoo import SESSION_TIMEOUT, are_reached, beside, client_of
+from tests.e2e.clusters import until
+from tests.e2e.test_kazoo import SESSION_TIMEOUT, client_of
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 
@@ -103,6 +103,17 @@ class Contest:
                     continue
             await self._expect_no_orphan(client)
 
+    @asynccontextmanager
+    async def beside(self, *functions: Callable[[], None]) -> AsyncIterator[None]:
+        """In threads of their own, for as long as the scope; then all are told that it is over."""
+        async with trio.open_nursery() as nursery:
+            for function in functions:
+                nursery.start_soon(trio.to_thread.run_sync, function)
+            try:
+                yield
+            finally:
+                self.over.set()
+
     async def _expect_no_orphan(self, client: Client) -> None:
         while True:
             children, change = await client.get_children_and_watch(PATH)
@@ -116,10 +127,10 @@ class Contest:
         turns = self.witness.turns
         for kill in range(KILLS + 1):
             if kill:
-                leader = await leader_of(self.cluster)
+                leader = await self.cluster.leader()
                 await self.cluster.kill(leader)
             goals = {name: turns[name] + TURNS for name in names}
-            await until(partial(are_reached, turns, goals))
+            await until(lambda goals=goals: all(turns[name] >= goal for name, goal in goals.items()))  # type: ignore[misc]
             if kill:
                 await self.cluster.start(leader)
         assert self.witness.breaches == []
@@ -131,7 +142,7 @@ async def test_kazoos_lock_and_ours_have_one_holder_through_kills(tmp_path: Path
         threads = [partial(contest.kazoo, name, lambda client: client.Lock(PATH)) for name in ("kazoo 1", "kazoo 2")]
         for name in ("ours 1", "ours 2"):
             nursery.start_soon(contest.ours, name, lambda client: Lock(client, PATH))
-        async with beside(contest.over, *threads):
+        async with contest.beside(*threads):
             await contest.through_kills("kazoo 1", "kazoo 2", "ours 1", "ours 2")
 
 
@@ -146,6 +157,6 @@ async def test_kazoos_readers_and_writers_and_ours_keep_apart_through_kills(tmp_
         nursery.start_soon(contest.ours, "we write", lambda client: ReadWriteLock(client, PATH).write())
         for name in ("we read", "we read, too"):
             nursery.start_soon(contest.ours, name, lambda client: ReadWriteLock(client, PATH).read(), "shared")
-        async with beside(contest.over, *threads):
+        async with contest.beside(*threads):
             await contest.through_kills("kazoo writes", "kazoo reads", "we write", "we read")
             assert contest.witness.shared > 0
