@@ -7,7 +7,8 @@ from typing import Final
 
 from coord.admin.descriptors import max_file_descriptors
 from coord.cli.doctor_findings import Finding, bad, ok, warn
-from coord.server.config import ConfigError, Settings, load_settings
+from coord.server.config import load_settings
+from coord.server.settings import ConfigError, Settings
 
 WILDCARDS: Final = {"0.0.0.0", "::", ""}
 BUSY_STALL: Final = (

@@ -8,11 +8,11 @@ from typing import Any, Final
 
 import trio
 
-from coord import __version__
 from coord.cli.doctor_configuration import check_voters
 from coord.cli.doctor_findings import Finding, bad, ok, unknown, warn
 from coord.cli.doctor_machine import judge_syncs
 from coord.cli.side_by_side import for_each
+from coord.version import __version__
 from coord_client import Client, connect
 from coord_client.addresses import Address, parse_hosts
 from coord_protocol.errors import CoordError, ExtensionUnavailable

@@ -7,14 +7,15 @@ import pytest
 import trio
 
 from coord.cli import doctor_machine
-from coord.cli.bench_machine import free_ports
 from coord.cli.doctor_configuration import check_configuration
 from coord.cli.doctor_findings import Finding, Verdict
 from coord.cli.doctor_machine import check_data, judge_syncs
 from coord.cli.doctor_servers import Probe, check_servers
+from coord.local.cluster import running
+from coord.local.ports import free_ports
 from coord_client.addresses import Address
 from tests.cli.commands import Shell
-from tests.e2e.clusters import leader_of, paused, running
+from tests.e2e.clusters import paused
 
 GOOD = """
 id = 1
@@ -217,9 +218,9 @@ def test_doctor_where_nobody_listens_and_of_a_bad_file_exits_with_1(tmp_path: Pa
 async def test_doctor_finds_the_member_that_stands_still(tmp_path: Path) -> None:
     """It is known from the others, and asked as they are."""
     async with running(tmp_path) as cluster:
-        leader = await leader_of(cluster)
+        leader = await cluster.leader()
         still = next(member for member in cluster.members if member != leader)
-        async with paused(cluster, still):
+        with paused(cluster, still):
             told = await trio.to_thread.run_sync(Shell(cluster.address(leader)).ask, "doctor", "--json")
 
     assert told.code == 1

@@ -8,11 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import trio
 
+from coord import Cluster
 from tests.cli.commands import PATIENCE, Shell, is_alive, numbers_in, until
 from tests.cli.holders import Holder, holding, violations
-from tests.e2e.clusters import leader_of, paused, running
 
 pytestmark = pytest.mark.e2e
 
@@ -96,18 +95,18 @@ def test_once_ends_as_the_command_does(shell: Shell) -> None:
     assert shell.ask("ls", "/e").lines == []
 
 
-async def test_a_leader_that_is_cut_off_stops_and_stands_again(tmp_path: Path) -> None:
-    async with running(tmp_path / "cluster") as cluster:
-        leader = await leader_of(cluster)
-        cut_off = next(member for member in cluster.members if member != leader)
-        witness = tmp_path / "witness"
-        witness.mkdir()
-        others = Shell(cluster.address(leader))
-        with two_candidates(Shell(cluster.address(cut_off)), witness, others) as (first, second):
-            async with paused(cluster, cut_off):
-                await trio.to_thread.run_sync(assert_succession, first, second, witness)
+def test_a_leader_that_is_cut_off_stops_and_stands_again(coord_cluster: Cluster, tmp_path: Path) -> None:
+    leader = coord_cluster.leader()
+    cut_off = next(member for member in coord_cluster.members if member != leader)
+    witness = tmp_path / "witness"
+    witness.mkdir()
+    others = Shell(coord_cluster.address(leader))
+    with two_candidates(Shell(coord_cluster.address(cut_off)), witness, others) as (first, second):
+        coord_cluster.pause(cut_off)
+        assert_succession(first, second, witness)
+        coord_cluster.resume(cut_off)
 
-            second.process.send_signal(signal.SIGTERM)
-            await trio.to_thread.run_sync(first.wait_started, 2)
-            assert second.process.wait(PATIENCE) == 0
-            assert violations(witness) == []
+        second.process.send_signal(signal.SIGTERM)
+        first.wait_started(2)
+        assert second.process.wait(PATIENCE) == 0
+        assert violations(witness) == []

@@ -8,7 +8,7 @@ import anyio.to_thread
 import pytest
 import trio
 
-from coord.cli.bench_machine import free_ports
+from coord.local.ports import free_ports
 from coord_client import connect
 from coord_protocol.errors import LeaseLost, SessionExpired
 from tests.cli.commands import Ended, Shell

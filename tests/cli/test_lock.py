@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from coord.cli.bench_machine import free_ports
+from coord.local.ports import free_ports
 from tests.cli.commands import PATIENCE, Shell, is_alive, numbers_in, until
 from tests.cli.holders import holding
 

@@ -13,11 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import trio
 
+from coord import Cluster
 from tests.cli.commands import PATIENCE, Shell, children_of, is_alive, until
 from tests.cli.holders import Holder, holding, violations
-from tests.e2e.clusters import leader_of, paused, running
 
 pytestmark = pytest.mark.e2e
 
@@ -115,32 +114,34 @@ def test_a_frozen_guard_is_not_needed(shell: Shell, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("is_leader", [True, False], ids=["leader", "follower"])
-async def test_the_command_is_stopped_when_its_server_is_cut_off(tmp_path: Path, is_leader: bool) -> None:
+def test_the_command_is_stopped_when_its_server_is_cut_off(
+    coord_cluster: Cluster, tmp_path: Path, is_leader: bool
+) -> None:
     """The holder knows but one server, which freezes; the others give the lock to the next when the session ends."""
-    async with running(tmp_path / "cluster") as cluster:
-        leader = await leader_of(cluster)
-        cut_off = leader if is_leader else next(member for member in cluster.members if member != leader)
-        others = ",".join(cluster.address(member) for member in cluster.members if member != cut_off)
-        witness = tmp_path / "witness"
-        witness.mkdir()
+    cluster = coord_cluster
+    leader = cluster.leader()
+    cut_off = leader if is_leader else next(member for member in cluster.members if member != leader)
+    others = ",".join(cluster.address(member) for member in cluster.members if member != cut_off)
+    witness = tmp_path / "witness"
+    witness.mkdir()
 
-        with holder_and_waiter(Shell(cluster.address(cut_off)), witness, is_deaf=True, other=Shell(others)) as (
-            first,
-            second,
-        ):
-            async with paused(cluster, cut_off):
-                await trio.to_thread.run_sync(assert_no_overlap, first, second, witness)
-            assert await trio.to_thread.run_sync(first.process.wait, PATIENCE) == 75
+    with holder_and_waiter(Shell(cluster.address(cut_off)), witness, is_deaf=True, other=Shell(others)) as (
+        first,
+        second,
+    ):
+        cluster.pause(cut_off)
+        assert_no_overlap(first, second, witness)
+        cluster.resume(cut_off)
+        assert first.process.wait(PATIENCE) == 75
 
 
-async def test_an_election_of_the_servers_is_not_noticed(tmp_path: Path) -> None:
-    async with running(tmp_path / "cluster") as cluster:
-        shell = Shell(cluster.servers)
-        with holding(shell, tmp_path, "first", "lock", "/l") as first:
-            await trio.to_thread.run_sync(first.wait_started)
+def test_an_election_of_the_servers_is_not_noticed(coord_cluster: Cluster, tmp_path: Path) -> None:
+    cluster = coord_cluster
+    with holding(Shell(cluster.servers), tmp_path, "first", "lock", "/l") as first:
+        first.wait_started()
 
-            await cluster.kill(await leader_of(cluster))
-            await leader_of(cluster)
-            first.process.terminate()
+        cluster.kill(cluster.leader())
+        cluster.leader()
+        first.process.terminate()
 
-            assert await trio.to_thread.run_sync(first.process.wait, PATIENCE) == 128 + signal.SIGTERM
+        assert first.process.wait(PATIENCE) == 128 + signal.SIGTERM

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import trio
 
-from coord.cli.bench_machine import free_ports
+from coord.local.cluster import running
+from coord.local.ports import free_ports
 from tests.cli.commands import PATIENCE, Shell
-from tests.e2e.clusters import running
 
 pytestmark = pytest.mark.e2e
 

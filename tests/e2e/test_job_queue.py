@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 import trio
 
-from coord.cli.local_cluster import lines_of
+from coord.local.cluster import running
+from coord.local.processes import lines_of
 from coord_client import Client, connect
-from tests.e2e.clusters import PATIENCE, running, until
+from tests.e2e.clusters import PATIENCE, until
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "job_queue.py"
 RESULTS = "/job-queue/results"
