@@ -13,6 +13,7 @@ SECTIONS = {
         "dev": ("coord.cli.dev", "dev", "Run three servers on this machine until Ctrl-C."),
         "demo": ("coord.cli.demo", "demo", "Watch a cluster elect, lock and survive its leaders' deaths."),
         "status": ("coord.cli.status", "status", "Show the members of a cluster: roles, indexes, sessions, leases."),
+        "top": ("coord.cli.top", "top", "Watch a cluster: who holds which lock, who waits, what happened."),
         "doctor": ("coord.cli.doctor", "doctor", "Check servers, configuration and machine; say what to do."),
     },
     "Look and change": {

@@ -13,6 +13,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from coord.tui.poll import is_up
 from coord_client import connect
 from coord_client.addresses import Address, parse_hosts
 from coord_protocol.errors import CoordError, LocalProtocolError, OperationTimeout
@@ -106,24 +107,12 @@ async def _ask(answer: Answer, everybody_is_here: trio.Event) -> None:
             answer.status = await client.status()
     except OperationTimeout as error:
         answer.problem = str(error)
-        if await _is_up(answer.address):
+        if await is_up(answer.address):
             answer.excuse = "no leader"
     except CoordError as error:
         answer.problem = f"{answer.address}: {error}"
     finally:
         answer.is_here.set()
-
-
-async def _is_up(address: Address) -> bool:
-    """A server that knows no leader gives no sessions, but answers four-letter words."""
-    with trio.move_on_after(PATIENCE):
-        try:
-            async with await trio.open_tcp_stream(address.host, address.port) as stream:
-                await stream.send_all(b"ruok")
-                return await stream.receive_some(4) == b"imok"
-        except (OSError, trio.BrokenResourceError):
-            return False
-    return False
 
 
 def leader_of(answers: Iterable[Answer]) -> int | None:

@@ -77,8 +77,7 @@ class History:
             for event in hand_overs(self._claims, claims, self._wall_ms):
                 self._events.add(event)
             self._claims = claims
-        newest = max(statuses, key=lambda status: (status["term"], status["applied_index"]), default=None)
-        known = newest or max((a.status for a in sample.answers if a.status), key=_applied, default={})
+        known = _freshest(sample.answers)
         return Model(
             at=sample.at,
             wall_ms=self._wall_ms,
@@ -156,9 +155,11 @@ class History:
         )
 
 
-def _applied(status: Mapping[str, Any]) -> int:
-    applied: int = status["applied_index"]
-    return applied
+def _freshest(answers: Sequence[Answer]) -> Mapping[str, Any]:
+    """What the one that is furthest says of the cluster, or what was said last if nobody answers; else nothing."""
+    said = [(not answer.excuse, answer.status) for answer in answers if answer.status is not None]
+    _, status = max(said, key=lambda one: (one[0], one[1]["term"], one[1]["applied_index"]), default=(False, {}))
+    return status
 
 
 def _leader_of(statuses: Sequence[Mapping[str, Any]]) -> int | None:

@@ -14,6 +14,8 @@ from rich.console import Console
 from coord.tui.frame import Frame
 from coord.tui.terminal import Terminal
 
+END = b"\x04 that was all"
+
 
 @dataclass
 class Window:
@@ -27,7 +29,12 @@ class Window:
         return termios.tcgetattr(self.program)
 
     def written(self) -> str:
-        return os.read(self.person, 65536).decode()
+        """All that the program has written since the last call, however many reads that takes."""
+        os.write(self.program, END)
+        data = b""
+        while not data.endswith(END):
+            data += os.read(self.person, 65536)
+        return data.removesuffix(END).decode()
 
 
 @pytest.fixture
