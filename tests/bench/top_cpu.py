@@ -23,8 +23,8 @@ from termios import TIOCSWINSZ
 
 import trio
 
+from coord.local.cluster import running
 from coord_client import Client, connect
-from tests.e2e.clusters import running
 
 COLUMNS, LINES = 160, 50
 WARM_UP = 5.0  # seconds: imports, the sessions, the first frames

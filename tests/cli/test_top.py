@@ -6,10 +6,10 @@ import pytest
 from click.testing import CliRunner
 
 from coord.cli import main
-from coord.cli.bench_machine import free_ports
+from coord.local.cluster import running
+from coord.local.ports import free_ports
 from coord_client import connect
 from tests.cli.processes import coord
-from tests.e2e.clusters import running
 
 
 @pytest.mark.e2e

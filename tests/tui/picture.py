@@ -16,10 +16,10 @@ from pathlib import Path
 import trio
 from kazoo.client import KazooClient
 
-from coord.cli.local_cluster import LocalCluster, end, open_process
+from coord.local.cluster import LocalCluster
+from coord.local.processes import end, open_process
 from coord_client import Client, connect
 from coord_protocol.errors import CoordError
-from tests.e2e.clusters import leader_of
 from tests.tui.tmux import terminal
 
 COLUMNS, LINES = 126, 32
@@ -94,7 +94,7 @@ async def kazoo_readers(servers: str) -> AsyncIterator[None]:
 async def main(path: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="coord-picture-") as directory:
         async with LocalCluster(Path(directory), CLIENT_PORTS, PEER_PORTS) as cluster:
-            await cluster.start_all()
+            await cluster.start()
             async with (
                 terminal(COLUMNS, LINES) as window,
                 worker_pool(cluster.servers),
@@ -113,7 +113,7 @@ async def main(path: Path) -> None:
                 await window.until_shown("3 of 3 answer")
                 begun = trio.current_time()
                 await trio.sleep_until(begun + LEADER_DIES_AT)
-                leader = await leader_of(cluster)
+                leader = await cluster.leader()
                 await cluster.kill(leader)
                 await trio.sleep_until(begun + LEADER_IS_BACK_AT)
                 await cluster.start(leader)

@@ -11,9 +11,8 @@ import pytest
 import trio
 from kazoo.client import KazooClient
 
-from coord.cli.local_cluster import LocalCluster
+from coord.local.cluster import running
 from coord_client import connect
-from tests.e2e.clusters import leader_of, running
 from tests.tui.tmux import PROMPT, Terminal, terminal
 
 pytestmark = pytest.mark.e2e
@@ -83,7 +82,7 @@ async def test_locks_of_kazoo_and_of_ours_are_shown_with_their_queue(tmp_path: P
 async def test_it_goes_on_when_the_server_that_it_was_given_dies(tmp_path: Path) -> None:
     """Also the leader, also all of them; and it finds them when they are back."""
     async with running(tmp_path) as servers, terminal() as window:
-        leader = await leader_of(servers)
+        leader = await servers.leader()
         async with watching(servers.address(leader), window):
             await window.until_shown("3 of 3 answer")
 
@@ -94,17 +93,10 @@ async def test_it_goes_on_when_the_server_that_it_was_given_dies(tmp_path: Path)
                 await servers.kill(member)
             await window.until_shown("no server answers for")
 
-            await start_all(servers)
+            await servers.start()
             await window.until_shown("3 of 3 answer")
             await window.press("q")
             await window.until_prompt()
-
-
-async def start_all(servers: LocalCluster) -> None:
-    for member in servers.members:
-        await servers.start_soon(member)
-    for member in servers.members:
-        await servers.wait_serving(member)
 
 
 async def test_it_stops_and_goes_on_as_the_shell_says(tmp_path: Path) -> None:

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 import trio
 
-from coord.cli.local_cluster import LocalCluster
+from coord.local.cluster import LocalCluster, running
 from coord.tui.model import Answer, Sample
 from coord.tui.poll import LATE, NO_ANSWER, NO_LEADER, NOT_COORD, PATIENCE, Cluster, following
 from coord_client import connect
 from coord_client.addresses import Address, parse_hosts
 from tests.e2e.clusters import PATIENCE as TEST_PATIENCE
-from tests.e2e.clusters import leader_of, paused, running
+from tests.e2e.clusters import paused
 
 pytestmark = pytest.mark.e2e
 
@@ -95,9 +95,9 @@ async def test_a_dead_member_is_told_and_found_again(tmp_path: Path) -> None:
 
 async def test_a_member_that_stands_still_holds_up_one_round_at_most(tmp_path: Path) -> None:
     async with running(tmp_path) as servers, asking(servers.servers) as cluster:
-        leader = await leader_of(servers)
+        leader = await servers.leader()
         frozen = next(member for member in servers.members if member != leader)
-        async with paused(servers, frozen):
+        with paused(servers, frozen):
             await until_excused(cluster, servers.address(frozen), LATE)
             begun = trio.current_time()
             await cluster.sample(())
