@@ -8,7 +8,7 @@ from coord.version import __version__
 
 # Purpose → command → (module, its click command there, what `coord --help` says about it).
 SECTIONS = {
-    "Run servers": {
+    "Servers": {
         "serve": ("coord.cli.serve", "serve", "Run one server; with nothing at all, a cluster of one."),
         "dev": ("coord.cli.dev", "dev", "Run three servers on this machine until Ctrl-C."),
         "demo": ("coord.cli.demo", "demo", "Watch a cluster elect, lock and survive its leaders' deaths."),

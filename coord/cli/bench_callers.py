@@ -2,7 +2,8 @@
 
     python -m coord.cli.bench_callers CLIENT WHAT SERVERS SECONDS      prints one line of JSON
 
-CLIENT is `trio`, `asyncio` (coord_client) or `kazoo` (a thread per caller); WHAT is `get`, `set` or `hand-off`.
+CLIENT is `trio`, `asyncio`, `threads` (coord_client) or `kazoo`; in the last two each caller is a thread. WHAT is
+`get`, `set` or `hand-off`.
 The first two measure operations of 64 callers on one session. `hand-off` has ten contenders, each with a session of
 its own, pass one lock around: from the moment before its holder lets go to the moment when the next one has it.
 """
@@ -13,9 +14,10 @@ import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AbstractContextManager, AsyncExitStack, ExitStack, contextmanager
 from dataclasses import asdict, dataclass
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
 import anyio
 
@@ -143,53 +145,49 @@ async def hand_offs(servers: str, what: str, seconds: float) -> Work:
         return stopwatch.work()
 
 
-# With kazoo.
+# In threads, with kazoo or with ours: the calls have the same names.
 
 
-def operations_of_kazoo(servers: str, what: str, seconds: float) -> Work:
-    from kazoo.client import KazooClient  # noqa: PLC0415  (only who compares needs it)
+def operations_in_threads(
+    open_client: Callable[[str], AbstractContextManager[Any]], servers: str, what: str, seconds: float
+) -> Work:
+    anyio.run(_prepare, servers)
+    with open_client(servers) as client:
+        stopwatch = Stopwatch(seconds)
 
-    client = KazooClient(servers, timeout=SESSION_TIMEOUT)
-    client.start()
-    anyio.run(_prepare_for_kazoo, servers)
-    stopwatch = Stopwatch(seconds)
+        def call(caller: int) -> None:
+            now = time.perf_counter_ns
+            for path in paths_of(caller):
+                began = now()
+                if what == "get":
+                    client.get(path)
+                else:
+                    client.set(path, VALUE)
+                if not stopwatch.count(began):
+                    return
 
-    def call(caller: int) -> None:
-        now = time.perf_counter_ns
-        for path in paths_of(caller):
-            began = now()
-            if what == "get":
-                client.get(path)
-            else:
-                client.set(path, VALUE)
-            if not stopwatch.count(began):
-                return
-
-    _in_threads([lambda caller=caller: call(caller) for caller in range(CALLERS)])  # type: ignore[misc]
-    client.stop()
-    client.close()
-    return stopwatch.work()
+        _in_threads([partial(call, caller) for caller in range(CALLERS)])
+        return stopwatch.work()
 
 
-async def _prepare_for_kazoo(servers: str) -> None:
+async def _prepare(servers: str) -> None:
     async with connect(servers) as client:
         await prepare(client)
 
 
-def hand_offs_of_kazoo(servers: str, what: str, seconds: float) -> Work:
-    from kazoo.client import KazooClient  # noqa: PLC0415
-
+def hand_offs_in_threads(
+    open_client: Callable[[str], AbstractContextManager[Any]],
+    lock_of: Callable[[Any], Any],
+    servers: str,
+    seconds: float,
+) -> Work:
     with ExitStack() as stack:
-        clients = [KazooClient(servers, timeout=SESSION_TIMEOUT) for _ in range(CONTENDERS)]
-        for client in clients:
-            client.start()
-            stack.callback(client.close)
-            stack.callback(client.stop)
+        clients = [stack.enter_context(open_client(servers)) for _ in range(CONTENDERS)]
         stopwatch = Stopwatch(seconds)
         released_at = [0]
 
-        def contend(client: KazooClient) -> None:
-            lock = client.Lock(LOCK)
+        def contend(client: Any) -> None:
+            lock = lock_of(client)
             is_going_on = True
             while is_going_on:
                 with lock:
@@ -197,8 +195,27 @@ def hand_offs_of_kazoo(servers: str, what: str, seconds: float) -> Work:
                         is_going_on = stopwatch.count(released_at[0])
                     released_at[0] = time.perf_counter_ns()
 
-        _in_threads([lambda client=client: contend(client) for client in clients])  # type: ignore[misc]
+        _in_threads([partial(contend, client) for client in clients])
         return stopwatch.work()
+
+
+@contextmanager
+def open_kazoo(servers: str) -> Iterator[Any]:
+    from kazoo.client import KazooClient  # noqa: PLC0415  (only who compares needs it)
+
+    client = KazooClient(servers, timeout=SESSION_TIMEOUT)
+    client.start()
+    try:
+        yield client
+    finally:
+        client.stop()
+        client.close()
+
+
+def open_ours(servers: str) -> AbstractContextManager[Any]:
+    from coord_client import sync  # noqa: PLC0415  (as above)
+
+    return sync.connect(servers, session_timeout=SESSION_TIMEOUT)
 
 
 def _in_threads(functions: list[Callable[[], None]]) -> None:
@@ -212,8 +229,12 @@ def _in_threads(functions: list[Callable[[], None]]) -> None:
 def work(client: str, what: str, servers: str, seconds: float) -> Work:
     """Do it, in this process."""
     is_hand_off = what == "hand-off"
-    if client == "kazoo":
-        return (hand_offs_of_kazoo if is_hand_off else operations_of_kazoo)(servers, what, seconds)
+    if client in {"kazoo", "threads"}:
+        open_client = open_kazoo if client == "kazoo" else open_ours
+        if is_hand_off:
+            lock_of = (lambda each: each.Lock(LOCK)) if client == "kazoo" else (lambda each: each.lock(LOCK))
+            return hand_offs_in_threads(open_client, lock_of, servers, seconds)
+        return operations_in_threads(open_client, servers, what, seconds)
     function: Callable[[str, str, float], Awaitable[Work]] = hand_offs if is_hand_off else operations
     return anyio.run(function, servers, what, seconds, backend=client)
 

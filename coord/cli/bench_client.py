@@ -20,7 +20,7 @@ from coord.cli.bench_load import LoadError
 from coord.cli.bench_machine import require_module
 
 KAZOO: Final = "kazoo"
-COLUMNS: Final = {"trio": "coord_client, trio", KAZOO: "kazoo", "asyncio": "coord_client, asyncio"}
+COLUMNS: Final = {"trio": "ours, trio", KAZOO: "kazoo", "asyncio": "ours, asyncio", "threads": "ours, threads"}
 """What the table calls them; the first two are compared."""
 
 OPERATIONS: Final = {"get": "read", "set": "write"}

@@ -15,10 +15,10 @@ from coord_protocol.errors import (
     NotOperator,
     SessionExpired,
 )
-from coord_protocol.requests import OpCode
 from tests.client.backends import block, on_both_backends
-from tests.client.keeper import Action, Keeper, Once
+from tests.client.keeper import Keeper
 from tests.client.opening import client_of
+from tests.client.trouble import OF_LEASES, trouble
 
 
 async def hold_until_lost(client: Client, lose: Callable[[Lease], Awaitable[None]], ttl: float = 9.0) -> float:
@@ -119,27 +119,10 @@ def test_no_two_holders_ever_believe_at_once(seed: int) -> None:
                     except (LeaseLost, NoLease, NodeExists, SessionExpired, ConnectionLost):
                         await anyio.sleep(chance.random())
 
-        async def trouble() -> None:
-            for _ in range(60):
-                await anyio.sleep(chance.random() * 4)
-                match chance.randrange(4):
-                    case 0:
-                        keeper.cut_off.add(chance.choice("abcd"))
-                    case 1:
-                        keeper.heal()
-                    case 2:
-                        keeper.on_request = Once(
-                            chance.choice([Action.CUT_BEFORE, Action.CUT_AFTER]),
-                            chance.choice([OpCode.LEASE_KEEP_ALIVE, OpCode.CREATE_WITH_LEASE, OpCode.LEASE_REVOKE]),
-                        )
-                    case 3:
-                        keeper.cut_all()
-            keeper.heal()
-
         async with keeper.expiring_in_time(), anyio.create_task_group() as tasks:
             for name in "abcd":
                 tasks.start_soon(worker, name)
-            await trouble()
+            await trouble(keeper, chance, OF_LEASES)
             before = len(tokens)
             await anyio.sleep(30)
             assert len(tokens) > before + 3, "the path is stuck: somebody left a lease behind"
