@@ -18,7 +18,8 @@ STEPS = (
     ("lint", ["ruff", "check", "--quiet", "."]),
     ("types", ["mypy"]),
     ("layers", ["lint-imports"]),
-    ("tests", ["pytest", "-q", "--durations=10"]),
+    # Two at a time: half of the tests wait for a process or a clock. A file stays together, and with it its servers.
+    ("tests", ["pytest", "-q", "-n", "2", "--dist", "loadfile", "--durations=10"]),
 )
 
 

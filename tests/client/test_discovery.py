@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from coord_client import Client
 from coord_client.recipes.discovery import Service, ServiceRegistry, service_of
 from coord_protocol.errors import ConnectionLost, LocalProtocolError
+from coord_protocol.jute import Record
 from coord_protocol.requests import OpCode
 from tests.client.backends import on_both_backends
 from tests.client.keeper import Action, Keeper, Once
@@ -249,10 +250,31 @@ async def test_lost_answers_on_entering_leave_one_registration_and_none_afterwar
 
 
 @on_both_backends
+async def test_an_update_does_not_overwrite_who_takes_the_id_over_meanwhile() -> None:
+    """Its znode has the same path and version as the one that it replaced, and nobody has told us yet."""
+    keeper = Keeper()
+    async with client_of(keeper) as client, ServiceRegistry(client, BASE).register(MAIL) as registration:
+
+        def take_over_first(opcode: OpCode, record: Record | None) -> Action:
+            if opcode == OpCode.MULTI:
+                keeper.on_request = serve
+                keeper.znodes[f"{BASE}/mail/m1"].owner = keeper.znodes[f"{BASE}/mail/m1"].czxid = 4711
+                keeper.znodes[f"{BASE}/mail/m1"].data = b"another's"
+                keeper.znodes[f"{BASE}/mail"].version += 1
+            return Action.SERVE
+
+        serve, keeper.on_request = keeper.on_request, take_over_first
+        await registration.update({"zone": "c"})
+
+        assert keeper.on_request is serve, "there was a moment between its look and its write"
+        assert keeper.znodes[f"{BASE}/mail/m1"].data == b"another's"
+
+
+@on_both_backends
 async def test_an_update_whose_answer_is_lost_is_told_by_the_next_registration() -> None:
     keeper = Keeper()
     async with client_of(keeper) as client, ServiceRegistry(client, BASE).register(MAIL) as registration:
-        keeper.on_request = Once(Action.CUT_BEFORE, OpCode.SET_DATA)
+        keeper.on_request = Once(Action.CUT_BEFORE, OpCode.MULTI)
         with pytest.raises(ConnectionLost):
             await registration.update({"zone": "c"})
         keeper.expire(client.session_id)

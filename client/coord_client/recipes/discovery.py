@@ -42,6 +42,7 @@ from coord_client.recipes.background import RETRY_PAUSE, running
 from coord_client.recipes.tree_cache import TreeCache
 from coord_client.session import SessionState
 from coord_client.signals import Mailbox
+from coord_client.transaction import Check
 from coord_client.watches import Change
 from coord_protocol.errors import (
     BadVersion,
@@ -53,7 +54,7 @@ from coord_protocol.errors import (
     NoNode,
     SessionExpired,
 )
-from coord_protocol.paths import join
+from coord_protocol.paths import join, parent_of
 
 DYNAMIC: Final = "DYNAMIC"
 """The type of instances whose znode ends with their session; Curator has others, which we can only read."""
@@ -170,12 +171,18 @@ class Registration:
             self._service = replace(self._service, metadata=metadata)
         if enabled is not None:
             self._service = replace(self._service, enabled=enabled)
-        if self._is_displaced:
-            return
-        try:
-            await self._client.set(self.path, self._service.to_json())
-        except NoNode:
-            return  # it is about to be created, and with this
+        parent = parent_of(self.path)
+        while not self._is_displaced:
+            try:
+                version = (await self._client.get(parent)).stat.version
+                if (await self._client.get(self.path)).stat.ephemeral_owner != self._client.session_id:
+                    return  # another has taken our place, and we have not heard of it yet
+                await self._client.transaction(Check(parent, version)).set(self.path, self._service.to_json()).commit()
+                return
+            except BadVersion:
+                continue  # somebody was evicted meanwhile, maybe we
+            except NoNode:
+                return  # it is about to be created, and with this
 
     async def _stand(self, *, evicts: bool) -> Change:
         """Be registered; the next change of our znode. `evicts`: somebody else of this id has to go."""
@@ -209,11 +216,15 @@ class Registration:
     async def _evict(self, version: int) -> None:
         """Put our znode in the place of another; or not, as with `_create`.
 
-        In one transaction: in between, the other could register anew, as it was deleted.
+        In one transaction: in between, the other could register anew, as it was deleted. The parent's version moves
+        with it, by which the other knows in `update`: that of a znode begins at 0 again, and tells nothing.
         """
         eviction = self._client.transaction().delete(self.path, version)
+        parent = parent_of(self.path)
         try:
-            await eviction.create(self.path, self._service.to_json(), ephemeral=True).commit()
+            data, stat = await self._client.get(parent)
+            eviction.create(self.path, self._service.to_json(), ephemeral=True).set(parent, data, stat.version)
+            await eviction.commit()
         except (NoNode, BadVersion):
             return
         except ConnectionLost as error:
