@@ -256,10 +256,10 @@ async def test_kazoos_semaphore_and_ours_share_permits(world: World) -> None:
             await standing(client, 2, queue)
             assert log == []
             await in_thread(first.release)
+            await held.wait()
             await standing(client, 1, queue)
             mine, _ = await world.recipes.Semaphore(client, PATH, 2).holders()
             assert mine.znode == permit.znode
-        await held.wait()
         await standing(client, 0, queue)
         await in_thread(second.release)
 
