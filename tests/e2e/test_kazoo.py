@@ -4,12 +4,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 
 import pytest
 from kazoo.client import KazooClient
 from kazoo.exceptions import ConnectionLoss, KazooException
+from kazoo.recipe.queue import LockingQueue
 from kazoo.retry import KazooRetry
 
 from coord import Cluster
@@ -147,22 +148,30 @@ def test_a_party_loses_nobody_who_is_alive(coord_cluster: Cluster) -> None:
 
 
 def test_a_queue_loses_no_item(coord_cluster: Cluster) -> None:
-    """kazoo's LockingQueue: an item is gone only when its consumer was told so.
+    """kazoo's LockingQueue: an item is gone only when its consumer was told so, or could not be.
 
-    Its recipes raise ConnectionLoss when their server dies in the middle; whoever uses them tries again.
+    A consumer of kazoo's that does not hear whether it took or consumed an item holds it, without knowing, for as long
+    as its session lasts. So a consumer that is in doubt, or finds nothing for a while, begins a new life.
     """
     items = [b"%d" % number for number in range(40)]
     taken: list[bytes] = []
+    doubtful: set[bytes] = set()
     enough = threading.Event()
 
     def consume() -> None:
-        with client_of(coord_cluster) as client:
-            queue = client.LockingQueue("/queue")
-            while not enough.is_set():
-                with suppress(ConnectionLoss):
-                    item = queue.get(timeout=0.5)
-                    if item is not None and queue.consume():
-                        taken.append(item)
+        while not enough.is_set():
+            with client_of(coord_cluster) as client:
+                live(client.LockingQueue("/queue"))
+
+    def live(queue: LockingQueue) -> None:
+        item = None
+        try:
+            while (item := queue.get(timeout=0.5)) is not None:
+                if queue.consume():
+                    taken.append(item)
+        except ConnectionLoss:
+            if item is not None:
+                doubtful.add(item)
 
     with client_of(coord_cluster) as producer:
         queue = producer.LockingQueue("/queue")
@@ -174,8 +183,9 @@ def test_a_queue_loses_no_item(coord_cluster: Cluster) -> None:
 
         with beside(enough, consume, consume):
             kill_leaders(coord_cluster, produce)
-            until(lambda: len(set(taken)) == len(items))
-    assert set(taken) == set(items)
+            until(lambda: doubtful.union(taken) == set(items))
+    assert len(doubtful) <= 2 * KILLS
+    assert len(taken) == len(set(taken))
 
 
 def test_a_counter_loses_no_acknowledged_addition(coord_cluster: Cluster) -> None:
