@@ -7,6 +7,7 @@ is measured as whoever moves would see it: our client on coord against kazoo on 
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -17,7 +18,7 @@ from coord.cli.bench_compare import Figure, Results, Row, machine, markdown, pla
 from coord.cli.bench_ensembles import Ensemble
 from coord.cli.bench_kinds import Coord, ZooKeeper
 from coord.cli.bench_load import LoadError
-from coord.cli.bench_machine import require_module
+from coord.cli.bench_machine import environment_with_bytecode, require_module
 
 KAZOO: Final = "kazoo"
 COLUMNS: Final = {"trio": "ours, trio", KAZOO: "kazoo", "asyncio": "ours, asyncio", "threads": "ours, threads"}
@@ -25,6 +26,9 @@ COLUMNS: Final = {"trio": "ours, trio", KAZOO: "kazoo", "asyncio": "ours, asynci
 
 OPERATIONS: Final = {"get": "read", "set": "write"}
 HAND_OFF: Final = "hand-off"
+IMPORT: Final = "import"
+MODULES: Final = {"trio": "coord_client", KAZOO: "kazoo.client", "threads": "coord_client.sync"}
+IMPORTS: Final = 5  # in each round, of which the quickest counts
 PATIENCE: Final = 60.0  # seconds beyond the measurement itself
 
 
@@ -37,6 +41,7 @@ def _rows() -> Iterator[Row]:
         f"lock hand-off, {CONTENDERS} contenders, p50 (kazoo: on ZooKeeper 3.8)",
         [Figure(HAND_OFF, 1.0, False, with_unit("ms"))],
     )
+    yield Row("cold import of the client", [Figure(IMPORT, 1.0, False, with_unit("ms"))])
 
 
 ROWS: Final = list(_rows())
@@ -85,6 +90,9 @@ def compare(*, rounds: int, duration: float, heap: str) -> Results:
                 made = measure(who, HAND_OFF, zookeeper if who == KAZOO else coord, duration)
                 if turn:
                     results.add(HAND_OFF, who, made.p50_ms)
+    for _ in range(rounds):
+        for who, module in MODULES.items():
+            results.add(IMPORT, who, import_ms(module))
     return results
 
 
@@ -104,3 +112,17 @@ def measure(who: str, what: str, ensemble: Ensemble, duration: float) -> Work:
         f" p99 {made.p99_ms:.2f} ms, CPU {made.cpu_us:.1f} µs each"
     )
     return made
+
+
+def import_ms(module: str) -> float:
+    """Milliseconds by which a fresh interpreter takes longer if it imports the module, its bytecode at hand."""
+
+    def quickest(statement: str) -> float:
+        seconds = []
+        for _ in range(IMPORTS):
+            begin = time.perf_counter()
+            subprocess.run([sys.executable, "-c", statement], env=environment_with_bytecode(), check=True)
+            seconds.append(time.perf_counter() - begin)
+        return min(seconds)
+
+    return (quickest(f"import {module}") - quickest("pass")) * 1000
