@@ -211,10 +211,10 @@ class Hub:
     # -- for the sockets
 
     def want_write(self, client: ClientSocket, on: bool) -> None:
-        self._gate.clients.want_write(client.socket, client, on)
+        self._gate.clients.want_write(client.socket, on)
 
     def want_peer_write(self, peer: PeerSocket, on: bool) -> None:
-        self._links.want_write(peer.socket, peer, on)
+        self._links.want_write(peer.socket, on)
 
     def introduce(self, client: ClientSocket, data: bytes, batch: list[Input]) -> bool:
         answer = self._words.answer(data)
