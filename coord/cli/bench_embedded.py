@@ -22,10 +22,10 @@ def bench_embedded(*, rounds: int) -> None:
     """
     slowest = 0.0
     for backend in ("trio", "asyncio"):
-        for where in ("memory", "disk"):
-            measured = [_measure(backend, on_disk=where == "disk") for _ in range(rounds + 1)][1:]  # one to warm up
+        for where in ("in memory", "on disk"):
+            measured = [_measure(backend, on_disk=where == "on disk") for _ in range(rounds + 1)][1:]  # one to warm up
             first, second = (median(column) for column in zip(*measured, strict=True))
-            click.echo(f"on {backend}, in {where}: first {first * 1000:.0f} ms, second {second * 1000:.1f} ms")
+            click.echo(f"on {backend}, {where}: first {first * 1000:.0f} ms, second {second * 1000:.1f} ms")
             slowest = max(slowest, first)
     if slowest > TARGET:
         raise SystemExit(1)
