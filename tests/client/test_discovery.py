@@ -271,6 +271,16 @@ async def test_an_update_does_not_overwrite_who_takes_the_id_over_meanwhile() ->
 
 
 @on_both_backends
+async def test_an_eviction_moves_the_version_by_which_the_evicted_knows() -> None:
+    keeper = Keeper()
+    async with client_of(keeper) as client, client_of(keeper) as other, ServiceRegistry(other, BASE).register(MAIL):
+        before = keeper.znodes[f"{BASE}/mail"].version
+        async with ServiceRegistry(client, BASE).register(MAIL):
+            assert keeper.znodes[f"{BASE}/mail/m1"].owner == client.session_id
+            assert keeper.znodes[f"{BASE}/mail"].version == before + 1
+
+
+@on_both_backends
 async def test_an_update_whose_answer_is_lost_is_told_by_the_next_registration() -> None:
     keeper = Keeper()
     async with client_of(keeper) as client, ServiceRegistry(client, BASE).register(MAIL) as registration:

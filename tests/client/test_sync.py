@@ -6,13 +6,18 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import Self
 
+import anyio
 import pytest
 
 from coord_client.addresses import Address
 from coord_client.session import Stream, dial_tcp
 from coord_client.sync import Client, connect
+from coord_client.sync.portal import the_portal
 from coord_client.sync.recipes import Held, Lock
+from coord_client.sync.scope import Scope
 from coord_protocol.errors import (
     AuthFailed,
     BadVersion,
@@ -273,3 +278,37 @@ def test_a_scope_that_is_being_entered_is_left_if_the_client_is_closed(server: s
             entering.result(PATIENCE)
         assert len(holder.get_children("/lock")) == 1
     holder.close()
+
+
+class GivenUp:
+    """A right that ends by `scope.cancel()`, and takes a moment to be left."""
+
+    def __init__(self) -> None:
+        self.is_left = False
+
+    async def __aenter__(self) -> Self:
+        self.scope = anyio.CancelScope()
+        self.scope.__enter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        is_swallowed = self.scope.__exit__(kind, error, trace)
+        await anyio.sleep(0.01)
+        self.is_left = True
+        return bool(is_swallowed)
+
+
+def test_a_right_that_ends_while_its_thread_leaves_it_does_not_interrupt_the_leaving() -> None:
+    """The loop is kept busy, so that it finds the end and the leaving at once, in this order."""
+    portal = the_portal()
+    right = GivenUp()
+    scope = Scope(portal, right)
+    scope.enter()
+
+    portal.post(lambda: time.sleep(0.1))
+    portal.post(right.scope.cancel)
+    scope.leave(None)
+
+    assert right.is_left
