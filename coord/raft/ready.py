@@ -8,7 +8,7 @@ from typing import TypeAlias
 import msgspec
 
 from .messages import Outgoing
-from .types import HardState, Index, MemberId, Run, Term
+from .types import HardState, Index, MemberId, Place, Run, Term
 
 
 class Persist(msgspec.Struct, frozen=True):
@@ -21,6 +21,8 @@ class Persist(msgspec.Struct, frozen=True):
     truncate_from: Index | None
     """Drop every run that starts here or later, before `runs` are appended. None: nothing to drop."""
     runs: list[Run]
+    restart_at: Place | None = None
+    """Instead of a truncation: drop every run; the log goes on after this place, at which a snapshot is durable."""
 
 
 class ReadReady(msgspec.Struct, frozen=True, gc=False):

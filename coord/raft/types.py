@@ -41,6 +41,17 @@ class Run(msgspec.Struct, frozen=True, gc=False):
         return self.first + self.count - 1  # type: ignore[return-value]  # too hot for a NewType's call
 
 
+class Place(msgspec.Struct, frozen=True, gc=False):
+    """A boundary between runs: after the entry `index`, whose term is `term`. A snapshot is the state at a place."""
+
+    index: Index
+    term: Term
+
+
+BEGINNING = Place(BEFORE_FIRST, Term(0))
+"""Before the first entry there ever was."""
+
+
 class HardState(msgspec.Struct, frozen=True, gc=False):
     """What Figure 2 of the paper calls persistent state, apart from the log."""
 
@@ -53,6 +64,11 @@ class Stored(msgspec.Struct, frozen=True):
 
     hard_state: HardState
     runs: list[Run]
+    start: Place = BEGINNING
+    """The place that the first of `runs` follows: what was before is cut off."""
+    snapshot: Place = BEGINNING
+    """Where the newest sound snapshot stands: not before `start`, and not after the last of `runs`, if there are any.
+    BEGINNING if there is none."""
 
     @classmethod
     def nothing(cls) -> "Stored":
