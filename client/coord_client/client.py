@@ -40,6 +40,8 @@ from coord_protocol.extensions import (
     LeaseListRequest,
     LeaseListResponse,
     LeaseRevokeRequest,
+    SnapshotRequest,
+    SnapshotResponse,
     StatusResponse,
 )
 from coord_protocol.multi import decode_multi_response, encode_multi_request
@@ -456,6 +458,16 @@ class Client:
         """
         body = EndLeaseRequest(lease_id).encode()
         await self.session.call_extension(Request(OpCode.END_LEASE, body, is_repeatable=True))
+
+    async def snapshot(self) -> SnapshotResponse:
+        """As an operator, have the server that we are connected to write its state to its disk, and wait for it.
+
+        It does so by itself as its log grows; before a copy of its directory is taken, or its disk is full, one may be
+        wanted at once. The answer has everything that was applied when it was asked for. Raises `NotOperator` as
+        `end_lease` does.
+        """
+        request = Request(OpCode.SNAPSHOT, SnapshotRequest().encode(), is_repeatable=True)
+        return SnapshotResponse.decode(await self.session.call_extension(request), ANSWER_OFFSET)
 
     # Recipes.
 

@@ -14,6 +14,7 @@ EXTENSIONS_PATH.
     1015 createWithLease   CreateWithLeaseRequest   Create2Response
     1016 nameSession       NameSessionRequest       no body
     1017 endLease          EndLeaseRequest          no body
+    1019 snapshot          SnapshotRequest          SnapshotResponse
 
 An error code from -1000 down is followed by an `ExtensionFailure`; standard opcodes never get such a code.
 """
@@ -133,6 +134,21 @@ class EndLeaseRequest(Record):
     lease_id: int64
 
 
+class SnapshotRequest(Record):
+    """An operator wants a snapshot of this server's state on its disk, now; others get `NotOperator`."""
+
+
+class SnapshotResponse(Record):
+    """It is durable, and has everything that was applied when it was asked for.
+
+    `zxid`: what it has; the newest one had all that already if it is not higher than before. `file_bytes`: its
+    size, 0 if this server did not write it since it was started.
+    """
+
+    zxid: int64
+    file_bytes: int64
+
+
 class ExtensionFailure(Record):
     """Follows an error code from -1000 down. `leader_hint`: address of whom to ask instead, or ""."""
 
@@ -152,6 +168,7 @@ EXTENSION_REQUESTS: Final[dict[OpCode, type[Record]]] = {
     OpCode.CREATE_WITH_LEASE: CreateWithLeaseRequest,
     OpCode.NAME_SESSION: NameSessionRequest,
     OpCode.END_LEASE: EndLeaseRequest,
+    OpCode.SNAPSHOT: SnapshotRequest,
 }
 
 EXTENSION_RESPONSES: Final[dict[OpCode, type[Record]]] = {
@@ -161,6 +178,7 @@ EXTENSION_RESPONSES: Final[dict[OpCode, type[Record]]] = {
     OpCode.LEASE_INFO: LeaseInfo,
     OpCode.LEASE_LIST: LeaseListResponse,
     OpCode.CREATE_WITH_LEASE: Create2Response,
+    OpCode.SNAPSHOT: SnapshotResponse,
 }
 
 

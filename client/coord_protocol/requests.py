@@ -57,6 +57,7 @@ class OpCode(IntEnum):
     CREATE_WITH_LEASE = 1015
     NAME_SESSION = 1016
     END_LEASE = 1017
+    SNAPSHOT = 1019
 
 
 class CreateMode(IntEnum):

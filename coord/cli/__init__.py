@@ -16,6 +16,9 @@ SECTIONS = {
         "top": ("coord.cli.top", "top", "Watch a cluster: who holds which lock, who waits, what happened."),
         "doctor": ("coord.cli.doctor", "doctor", "Check servers, configuration and machine; say what to do."),
     },
+    "Operate": {
+        "snapshot": ("coord.cli.snapshot", "snapshot", "Have a server write its state to its disk, now."),
+    },
     "Look and change": {
         "ls": ("coord.cli.listing", "ls", "List the children of a znode."),
         "tree": ("coord.cli.listing", "tree", "Show a znode and what is below it."),

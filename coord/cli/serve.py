@@ -37,6 +37,7 @@ from coord.storage.errors import StorageError
     "--max-connections-per-address", "limits__max_connections_per_address", type=int, help="Clients from one host."
 )
 @click.option("--max-output-bytes", "limits__max_output_bytes", type=int, help="What a client may leave unread.")
+@click.option("--snapshot-log-bytes", "snapshots__log_bytes", type=int, help="Growth of the log between snapshots.")
 def serve(config: Path | None, **flags: Any) -> None:
     """Run one member until SIGTERM, which hands leadership over first.
 

@@ -41,13 +41,16 @@ class NoLeader(Exception):
 
 
 @asynccontextmanager
-async def running(directory: Path, size: int = 3) -> AsyncIterator["LocalCluster"]:
-    """A cluster that serves, on free ports, with a network that can be cut. Its members are killed at the end."""
+async def running(directory: Path, size: int = 3, options: Sequence[str] = ()) -> AsyncIterator["LocalCluster"]:
+    """A cluster that serves, on free ports, with a network that can be cut. Its members are killed at the end.
+
+    `options`: more flags of `coord serve`, for all of them.
+    """
     ports = free_ports(2 * size)
     client_ports, peer_ports = ports[:size], ports[size:]
     async with (
         open_network(dict(enumerate(peer_ports, 1))) as network,
-        LocalCluster(directory, client_ports, peer_ports, network) as cluster,
+        LocalCluster(directory, client_ports, peer_ports, network, options) as cluster,
     ):
         try:
             await cluster.start()
@@ -67,8 +70,9 @@ class LocalCluster:
         client_ports: Sequence[int],
         peer_ports: Sequence[int],
         network: Network | None = None,
+        options: Sequence[str] = (),
     ) -> None:
-        """`network`: what the members reach each other through; without it, directly."""
+        """`network`: what the members reach each other through; without it, directly. `options`: as in `running`."""
         assert len(client_ports) == len(peer_ports), "each member has two ports"
         self.directory = directory
         self.processes: dict[int, trio.Process] = {}
@@ -76,6 +80,7 @@ class LocalCluster:
         self._client_ports = dict(enumerate(client_ports, 1))
         self._peer_ports = dict(enumerate(peer_ports, 1))
         self._network = network
+        self._options = options
         self._paused: set[int] = set()
 
     async def __aenter__(self) -> Self:
@@ -213,6 +218,7 @@ class LocalCluster:
             *(sys.executable, "-m", "coord", "serve", "--id", str(member), "--members", members),
             *("--data", str(self.directory / f"member-{member}")),
             *("--client", self.address(member), "--peer", f"{LOOPBACK}:{self._peer_ports[member]}"),
+            *self._options,
         ]
 
     def _peer_address(self, member: int, other: int) -> str:

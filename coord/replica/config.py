@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from coord.raft.config import Config as RaftConfig
+from coord.replica.snapshot_work import PIECE_BYTES
 
 MAX_FRAME_BYTES = 1_048_575  # ZooKeeper's jute.maxbuffer default (0xfffff), as clients expect
 
@@ -13,6 +14,15 @@ MAX_RUN_BYTES = 512 * 1024
 # Commands of our own clients that are not applied yet. Past this we stop reading from clients until the log catches up;
 # it holds a second of writes at full speed, far more than a healthy cluster ever has under way.
 MAX_OUTSTANDING_BYTES = 16 * 1024 * 1024
+
+
+# A snapshot is begun when so many bytes of the log were applied since the last one, or as many as that one has, if it is
+# larger. With it the log on disk is bounded: what two snapshots stand on, and a segment at each end.
+SNAPSHOT_LOG_BYTES = 64 * 1024 * 1024
+
+# Of the log before the newest snapshot, what stays in memory: a member that missed no more than this gets the entries
+# that it lacks, and not a whole snapshot.
+RETAINED_LOG_BYTES = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +57,13 @@ class ReplicaConfig:
 
     resend_after: float = 1.0
     """Commands that the leader has not answered for this long are sent again; duplicates are dropped at apply."""
+
+    snapshot_log_bytes: int = SNAPSHOT_LOG_BYTES
+    retained_log_bytes: int = RETAINED_LOG_BYTES
+    snapshot_piece_znodes: int = 500
+    """What of a snapshot is encoded in one turn: about a millisecond of work."""
+
+    snapshot_piece_bytes: int = PIECE_BYTES
 
     @property
     def max_clock_step(self) -> float:

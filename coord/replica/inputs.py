@@ -10,7 +10,8 @@ import msgspec
 
 from coord.raft.messages import Message
 from coord.raft.ready import Happened
-from coord.raft.types import MemberId
+from coord.raft.types import MemberId, Place
+from coord.replica.snapshot_work import SnapshotAnswer
 
 ConnectionId = NewType("ConnectionId", int)
 
@@ -21,7 +22,27 @@ class Forward(msgspec.Struct, frozen=True, gc=False):
     block: bytes
 
 
-PeerMessage = Message | Forward
+class FetchSnapshot(msgspec.Struct, frozen=True, gc=False):
+    """Send me `length` bytes of the file of your snapshot at `place`; I have what is before `offset` of the file `id`."""
+
+    place: Place
+    id: int
+    """0: nothing yet, whichever it is."""
+    offset: int
+    length: int
+
+
+class SnapshotChunk(msgspec.Struct, frozen=True, gc=False):
+    """Bytes of the file `id` of a snapshot, which has `size` bytes. A size of 0: it is not here any more."""
+
+    place: Place
+    id: int
+    size: int
+    offset: int
+    data: bytes
+
+
+PeerMessage = Message | Forward | FetchSnapshot | SnapshotChunk
 
 
 class Opened(msgspec.Struct, frozen=True, gc=False):
@@ -74,7 +95,7 @@ class HandOver(msgspec.Struct, frozen=True, gc=False):
     """This server is about to stop: give leadership away, take no new clients."""
 
 
-Input = Opened | Received | Closed | FromPeer | PeerUp | PeerLost | Persisted | HandOver
+Input = Opened | Received | Closed | FromPeer | PeerUp | PeerLost | Persisted | HandOver | SnapshotAnswer
 
 
 class ClusterKnown(msgspec.Struct, frozen=True, gc=False):
@@ -91,7 +112,22 @@ class FrameTooLong(msgspec.Struct, frozen=True, gc=False):
     limit: int
 
 
-Event = Happened | ClusterKnown | FrameTooLong
+class SnapshotTaken(msgspec.Struct, frozen=True, gc=False):
+    """Something that happened: a snapshot of this server's state is durable."""
+
+    index: int
+    size: int
+
+
+class SnapshotInstalled(msgspec.Struct, frozen=True, gc=False):
+    """Something that happened: this server was so far behind that it took another's snapshot."""
+
+    index: int
+    before: int
+    """How far it had come by itself."""
+
+
+Event = Happened | ClusterKnown | FrameTooLong | SnapshotTaken | SnapshotInstalled
 """For whoever keeps the server's own log and its data directory; the loop does not depend on it."""
 
 

@@ -4,17 +4,17 @@ The secret of a lease follows from the cluster's own, so it is made for the repl
 made: commands in the log are already permitted. A wrong secret is answered like a lease that is not there, for
 whoever does not know it should not learn more.
 
-Operators end leases and sessions without a secret. Who is one: a client that has proved `super`, and on a server
-without a super digest, where nobody can, one that connects from the server's own machine. The former is judged when the
-command is applied, as ACLs are; for the latter the server vouches in the command, since only it knows the connection.
+Operators (`coord.replica.operators`) end leases and sessions without a secret. Who has proved `super` is judged when the
+command is applied, as ACLs are; for those who are operators by where they connect from the server vouches in the
+command, since only it knows the connection.
 """
 
-import ipaddress
 from collections.abc import Mapping
 
 from coord.replica import answers
 from coord.replica.config import ReplicaConfig
 from coord.replica.connection import BODY, Connection
+from coord.replica.operators import how_to_become_one, is_own_machine
 from coord.replica.passwords import is_password_of, password_of
 from coord.replica.writes import Refused, Write
 from coord.tree import commands
@@ -38,13 +38,6 @@ MIN_TTL_MS = 1000
 MAX_TTL_MS = 366 * 24 * 3600 * 1000
 
 _NO_LEASE_ID = 0  # no lease has it: stands for one whose secret was wrong
-
-
-_HOW_WITH_SUPER = "add the identity digest super:PASSWORD, of which the server knows the super_digest"
-_HOW_WITHOUT_SUPER = (
-    "connect from the server's own machine, or start the servers with a super_digest and add the identity"
-    " digest super:PASSWORD"
-)
 
 
 class LeaseWrites:
@@ -116,7 +109,7 @@ class LeaseWrites:
 
     def _ended(self, xid: int, zxid: int, outcome: Outcome) -> bytes:
         if outcome == NOT_OPERATOR:
-            return answers.error(xid, zxid, NOT_OPERATOR, _HOW_WITH_SUPER if self._has_super else _HOW_WITHOUT_SUPER)
+            return answers.error(xid, zxid, NOT_OPERATOR, how_to_become_one(self._has_super))
         return answers.done(xid, zxid, outcome)
 
     def _check(self, secret: bytes | None, lease: int) -> None:
@@ -126,17 +119,3 @@ class LeaseWrites:
     def _is_secret_of(self, secret: bytes | None, lease: int) -> bool:
         cluster = self._machine.cluster
         return cluster is not None and 0 < lease < 1 << 63 and is_password_of(secret, cluster.secret, lease)
-
-
-def is_own_machine(address: str) -> bool:
-    """Whether it is a loopback address, which nobody else can connect from.
-
-    >>> [is_own_machine(address) for address in ("127.0.0.1", "::1", "::ffff:127.0.0.2", "10.0.0.1", "")]
-    [True, True, True, False, False]
-    """
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
-    return (mapped or parsed).is_loopback

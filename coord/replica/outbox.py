@@ -69,6 +69,12 @@ class Outbox:
         self._applied += 1
         return self.slots.popleft()
 
+    def skip(self, last_seq: int) -> None:
+        """The commands up to this one were applied where we did not see it: nobody will learn their outcome."""
+        while self._applied < last_seq:
+            self.take_applied()
+        self.trim()
+
     def trim(self) -> bool:
         """Forget blocks that are applied; True if there were any."""
         sealed = self._sealed

@@ -61,7 +61,6 @@ class Reads:
         self._machine = machine
         self._watches = watches
         self._status = status
-        self._znodes = machine.znodes
         self.handlers: Mapping[int, Local] = {
             OpCode.GET_DATA: self._get_data,
             OpCode.EXISTS: self._exists,
@@ -94,7 +93,7 @@ class Reads:
             path, watch = request.path, request.watch
         else:
             path, watch = frame[12:end].decode(errors="replace"), frame[end] != 0
-        znode = self._znodes.get(path or "/")
+        znode = self._machine.znodes.get(path or "/")
         zxid = self._machine.applied_index
         if znode is None:
             return answers.error(xid, zxid, _NO_NODE)
@@ -107,7 +106,7 @@ class Reads:
     def _exists(self, connection: Connection, xid: int, frame: bytes) -> bytes:
         request = ExistsRequest.decode(frame, BODY)
         path = request.path
-        znode = self._znodes.get(path or "/")
+        znode = self._machine.znodes.get(path or "/")
         zxid = self._machine.applied_index
         if znode is None:
             if "\0" in path:
@@ -175,7 +174,7 @@ class Reads:
 
     def _look_up(self, connection: Connection, path: str, perms: int) -> Znode | int:
         """The znode, or the code of why not."""
-        znode = self._znodes.get(path or "/")
+        znode = self._machine.znodes.get(path or "/")
         if znode is None:
             return _NO_NODE
         return znode if permits(znode.acl, perms, connection.identities) else _NO_AUTH
@@ -202,7 +201,7 @@ class Reads:
         missed = self._watches.set_watches(
             connection.id,
             request.relative_zxid,
-            self._znodes,
+            self._machine.znodes,
             request.data,
             request.exist,
             request.child,
@@ -217,7 +216,7 @@ class Reads:
         return b"".join(events) + answers.ok(xid, self._machine.applied_index)
 
     def _may_hear_of(self, connection: Connection, path: str) -> bool:
-        znode = self._znodes.get(path)
+        znode = self._machine.znodes.get(path)
         return znode is None or permits(znode.acl, READ, connection.identities)
 
     def _add_watch(self, connection: Connection, xid: int, frame: bytes) -> bytes:

@@ -6,6 +6,7 @@ The driver (`coord.server.driver`) steps it in turns:
     handle(input)                for each input, in the order they came
     take_ready() → Turn          what to send to peers and to write to disk
     apply(turn) → Replies        what committed is done, and clients are told
+    take_snapshot_work()         a piece of a snapshot, if one is under way
 
 The path of a write: `Requests` makes a command of it, `Outbox` numbers it and seals those of the turn into a block;
 the block goes to the leader's `Office`, here or through a `Forward`; the office puts the blocks of a turn into one run
@@ -13,12 +14,13 @@ of Raft's log; `Machine` applies it on every server, and the one that has the cl
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, assert_never
 
 import msgspec
 
 from coord.raft import MemberId, Persist, Raft, ReadReady, Run, Stored
+from coord.raft.types import BEGINNING, Place
 from coord.replica import answers
 from coord.replica.chronicle import Chronicle
 from coord.replica.clients import Clients
@@ -28,6 +30,7 @@ from coord.replica.inputs import (
     Closed,
     ClusterKnown,
     Event,
+    FetchSnapshot,
     Forward,
     FromPeer,
     HandOver,
@@ -39,22 +42,37 @@ from coord.replica.inputs import (
     Persisted,
     Received,
     Replies,
+    SnapshotChunk,
+    SnapshotInstalled,
 )
+from coord.replica.installation import Installation
 from coord.replica.office import Office
 from coord.replica.outbox import Outbox
 from coord.replica.passwords import SECRET_BYTES
 from coord.replica.reads import Reads
 from coord.replica.requests import Requests
+from coord.replica.snapshot_work import (
+    PiecesRead,
+    SnapshotRead,
+    SnapshotReceived,
+    SnapshotSaved,
+    SnapshotWork,
+    SnapshotWritten,
+)
+from coord.replica.snapshots import Snapshots
 from coord.replica.status import status_of
 from coord.replica.syncs import Syncs
 from coord.tree import commands
 from coord.tree.acl import READ, Acl, permits
 from coord.tree.machine import Machine, Origin
 from coord.tree.outcomes import Outcome
+from coord.tree.snapshots import Loader, State
 from coord.tree.watches import Watches
 
 # Blocks that other members sent while our office was not open yet. They come again if they are dropped, but later.
 MAX_EARLY_BLOCKS = 1000
+
+_OF_REPLICAS = (Forward, FetchSnapshot, SnapshotChunk)
 
 
 class Turn(msgspec.Struct, gc=False):
@@ -80,10 +98,11 @@ class Replica:
         entropy: Callable[[int], bytes],
         on_event: Callable[[Event], None] = lambda event: None,
         surroundings: Callable[[], dict[str, Any]] = dict,
+        state: Iterable[bytes] = (),
     ) -> None:
         """`incarnation`: higher than in any life of this member before. `jitter`: uniform in [0, 1). `entropy(n)`:
         n bytes that nobody can guess. `on_event` is told what happened, for the server's log. `surroundings`: what
-        only the server knows, for the status document.
+        only the server knows, for the status document. `state`: the pieces of the snapshot that `stored` names.
         """
         self.member = config.raft.member
         self.config = config
@@ -91,11 +110,18 @@ class Replica:
         self.raft = Raft(config.raft, stored, now, jitter)
         self.watches = Watches(self._deliver)
         self.machine = Machine(self.watches)
+        if stored.snapshot != BEGINNING:
+            self._load(state)
+            assert self.machine.applied_index == stored.snapshot.index, "a snapshot of another place"
         self.outbox = Outbox(self.member, incarnation)
         self.syncs = Syncs()
         self.clients = Clients(config, self.machine, self.watches, self.outbox, self.syncs)
         reads = Reads(self.machine, self.watches, lambda: json.dumps(status_of(self) | surroundings()))
-        self.requests = Requests(config, self.machine, self.outbox, self.syncs, self.clients, reads.handlers, on_event)
+        self.snapshots = Snapshots(config, self.raft, self.machine, stored.snapshot, on_event)
+        self.installation = Installation(config, self.raft)
+        self.requests = Requests(
+            config, self.machine, self.outbox, self.syncs, self.clients, self.snapshots, reads.handlers, on_event
+        )
         self._origin = Origin(self.member, incarnation)
         self._entropy = entropy
         self._on_event = on_event
@@ -133,8 +159,8 @@ class Replica:
                     self.requests.receive(connection, item.data)
             case FromPeer():
                 for message in item.messages:
-                    if isinstance(message, Forward):
-                        self._take_forwarded(message.block)
+                    if isinstance(message, _OF_REPLICAS):
+                        self._take(item.sender, message)
                     else:
                         self.raft.step(item.sender, message, self.now)
             case Persisted():
@@ -153,6 +179,16 @@ class Replica:
                 self.raft.peer_lost(item.member, self.now)
             case HandOver():
                 self.raft.transfer_leadership(self.now)
+            case SnapshotWritten():
+                self.snapshots.on_written(item.place)
+            case SnapshotSaved():
+                self.snapshots.on_saved(item)
+            case SnapshotRead():
+                self.snapshots.on_read(item)
+            case SnapshotReceived():
+                self.installation.on_received(item, self.now)
+            case PiecesRead():
+                self.installation.on_pieces(item)
             case _:
                 assert_never(item)
 
@@ -164,7 +200,11 @@ class Replica:
             return self.now
         if self._must_resend and self._has_somewhere_to_go():  # our office has opened since then
             return self.now
+        if self.snapshots.has_work(self.now) or self.installation.has_work():
+            return self.now
         deadline = min(self.raft.next_deadline(), self.clients.next_deadline(), self.syncs.next_deadline())
+        if self.installation.is_under_way:
+            deadline = min(deadline, self.installation.next_deadline())
         if self._office is not None and self.raft.can_propose:
             deadline = min(deadline, self._office.next_deadline(self.now))
         if self.outbox.outstanding_bytes and self._has_somewhere_to_go():
@@ -182,6 +222,7 @@ class Replica:
         return self.raft.leader is not None
 
     def take_ready(self) -> Turn:
+        self._see_to_installation()
         self._look_who_leads()
         for connection in self.clients.take_impatient():
             self.requests.go_on(connection)
@@ -198,6 +239,11 @@ class Replica:
         if forwards:
             assert self.raft.leader is not None
             messages.setdefault(self.raft.leader, []).extend(forwards)
+        if self.installation.is_under_way:
+            for fetch in self.installation.take_fetches(self.now):
+                messages.setdefault(self.installation.source, []).append(fetch)
+        for to, chunk in self.snapshots.take_chunks():
+            messages.setdefault(to, []).append(chunk)
         notices: list[tuple[MemberId, Sequence[PeerMessage]]] = [(to, [notice]) for to, notice in ready.notices]
         return Turn(list(messages.items()), notices, ready.persist, ready.committed, ready.reads)
 
@@ -210,6 +256,44 @@ class Replica:
             self.syncs.confirm(read.request, read.index)
         self.syncs.release(self.machine.applied_index)
         return self.clients.take_replies()
+
+    def take_snapshot_work(self) -> list[SnapshotWork]:
+        """The end of the turn: the next piece of a snapshot that is under way, and what else the disk is to do for
+        snapshots."""
+        work = self.snapshots.take_work(self.now)
+        return work + self.installation.take_work() if self.installation.has_work() else work
+
+    # -- inside: snapshots
+
+    def _load(self, pieces: Iterable[bytes]) -> None:
+        loader = Loader()
+        for piece in pieces:
+            loader.add(piece)
+        self.machine.adopt(loader.finish())
+
+    def _see_to_installation(self) -> None:
+        installation = self.installation
+        place = installation.place
+        state = installation.take_state()
+        if state is not None and self.raft.install(place):
+            self._adopt(state, place)
+        installation.look(self.now)
+
+    def _adopt(self, state: State, place: Place) -> None:
+        """Go on from another member's state. Clients of ours have missed what happened between: they must come anew,
+        so that their watches are compared with what is there now, and ask again what they have had no answer to."""
+        before = self.machine.applied_index
+        for connection in list(self.clients.table.values()):
+            if connection.phase is not Phase.HANDSHAKE:
+                self.clients.close(connection)
+        self.machine.adopt(state)
+        taken = self.machine.origins.get(self.member)
+        if taken is not None and taken.incarnation == self.outbox.incarnation:
+            self.outbox.skip(taken.last_seq)
+        self.raft.snapshot_saved(place)
+        self.snapshots.installed(place)
+        self._on_event(SnapshotInstalled(place.index, before))
+        self._look_at_cluster()
 
     # -- inside: commands on their way
 
@@ -250,6 +334,15 @@ class Replica:
         """Whether commands can be passed on now: to another leader, or to our own office, once it is open."""
         return self._office is not None or (self.raft.leader is not None and not self.raft.is_leader)
 
+    def _take(self, sender: MemberId, message: Forward | FetchSnapshot | SnapshotChunk) -> None:
+        match message:
+            case Forward(block):
+                self._take_forwarded(block)
+            case FetchSnapshot():
+                self.snapshots.lend(sender, message, self.now)
+            case SnapshotChunk():
+                self.installation.on_chunk(message)
+
     def _take_forwarded(self, block: bytes) -> None:
         if self._office is not None:
             self._office.take(block)
@@ -274,6 +367,7 @@ class Replica:
     def _apply(self, run: Run) -> None:
         machine = self.machine
         machine.apply(run, self._origin, self.requests.on_outcome)
+        self.snapshots.applied(len(run.data))
         for session, _ in machine.departed:
             self.clients.session_changed(session)
         if machine.ended:
@@ -283,9 +377,14 @@ class Replica:
         if not run.data:
             if self.raft.is_leader and run.term == self.raft.term:
                 self._open_office()
-        elif not self._is_cluster_known and machine.cluster is not None:
+        elif not self._is_cluster_known:
+            self._look_at_cluster()
+
+    def _look_at_cluster(self) -> None:
+        cluster = self.machine.cluster
+        if cluster is not None and not self._is_cluster_known:
             self._is_cluster_known = True
-            self._on_event(ClusterKnown(machine.cluster.id))
+            self._on_event(ClusterKnown(cluster.id))
 
     def _deliver(self, connection_id: int, event_type: int, path: str, zxid: int, acl: Acl) -> None:
         """An event for a connection of ours; not of a znode that it may not read (CVE-2024-23944)."""

@@ -14,7 +14,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from struct import Struct
 
-from coord.raft.types import Index
+from coord.raft.types import Index, Place
 from coord.replica import answers
 from coord.replica.clients import Clients
 from coord.replica.config import ReplicaConfig
@@ -22,12 +22,16 @@ from coord.replica.connection import BODY, Connection, Local, Phase, Slot
 from coord.replica.durations import Durations
 from coord.replica.inputs import Event, FrameTooLong
 from coord.replica.leases import LeaseWrites
+from coord.replica.operators import how_to_become_one, is_operator
 from coord.replica.outbox import Outbox
+from coord.replica.snapshots import Snapshots
 from coord.replica.syncs import Syncs
 from coord.replica.writes import WRITES, Refused, Write
 from coord.tree import commands
 from coord.tree.machine import Machine, Outcome
+from coord.tree.outcomes import NOT_OPERATOR
 from coord_protocol.errors import Code, MarshallingError
+from coord_protocol.extensions import SnapshotResponse
 from coord_protocol.frames import LENGTH
 from coord_protocol.requests import AuthPacket, OpCode, SyncRequest, SyncResponse
 
@@ -50,6 +54,7 @@ class Requests:
         outbox: Outbox,
         syncs: Syncs,
         clients: Clients,
+        snapshots: Snapshots,
         local: Mapping[int, Local],
         on_event: Callable[[Event], None],
     ) -> None:
@@ -59,6 +64,7 @@ class Requests:
         self._outbox = outbox
         self._syncs = syncs
         self._clients = clients
+        self._snapshots = snapshots
         self._local = local
         self._on_event = on_event
         self._writes: Mapping[int, Write] = {**WRITES, **LeaseWrites(config, machine).table}
@@ -67,6 +73,7 @@ class Requests:
             OpCode.SYNC: self._sync,
             OpCode.AUTH: self._auth,
             OpCode.CLOSE_SESSION: self._close_session,
+            OpCode.SNAPSHOT: self._snapshot,
         }
         self.latency = Durations()
         """Of writes, from their arrival to the turn that answered them. Sampled: one of each run applied."""
@@ -225,6 +232,21 @@ class Requests:
                 self._settle(slot, answer)
 
         self._syncs.add(synced)
+
+    def _snapshot(self, connection: Connection, xid: int, frame: bytes) -> None:
+        has_super = bool(self._super_digest)
+        if not is_operator(connection, has_super):
+            self._refuse(connection, xid, NOT_OPERATOR, how_to_become_one(has_super))
+            return
+        slot = Slot(connection, xid, self._clients.now)
+        connection.pending.append(slot)
+
+        def taken(place: Place) -> None:
+            if connection.phase is Phase.OPEN:
+                body = SnapshotResponse(place.index, self._snapshots.size).encode()
+                self._settle(slot, lambda connection, xid, frame: answers.ok(xid, self._machine.applied_index, body))
+
+        self._snapshots.request(taken)
 
     def _auth(self, connection: Connection, xid: int, frame: bytes) -> None:
         """`digest` proves nothing but that the client knows a name and password of its own making (§8)."""

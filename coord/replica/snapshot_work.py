@@ -42,13 +42,14 @@ class EndSnapshot(msgspec.Struct, frozen=True, gc=False):
 
 
 class ReadSnapshot(msgspec.Struct, frozen=True, gc=False):
-    """Up to PIECE_BYTES from `offset`. With another `id` than that of our file: from its beginning."""
+    """Up to `length` bytes from `offset`. With another `id` than that of our file: from its beginning."""
 
     asker: int
     """Whom the answer is for; comes back with it."""
     place: Place
     id: int
     offset: int
+    length: int
 
 
 class ReceiveSnapshot(msgspec.Struct, frozen=True, gc=False):

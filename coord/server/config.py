@@ -11,6 +11,8 @@
     heartbeat = 0.05
     [limits]
     max_connections = 10_000
+    [snapshots]
+    log_bytes = 67_108_864                  # of the log between two of them
 
 Bad input raises `ConfigError`, which names the key, its value and what was expected. With nothing at all the settings
 are those of a one-member cluster on 127.0.0.1:2181. The types are in `settings.py`, which needs no cattrs.

@@ -4,7 +4,7 @@ A server works in turns, and a turn takes all that is there: everything that bec
 then one frame goes to each peer, one write to the disk, and one chunk to each client. While the disk or the network
 works, the next turn's batch grows; group commit and back-pressure come from that and need no code of their own.
 
-The order of the last five lines is the contract (see `coord.raft`):
+The order of the last six lines is the contract (see `coord.raft`):
 
     send     before the disk, so that the leader's appends travel while it writes itself (thesis §10.2.1); what is a
              promise (a vote, an ack) is not in `messages` before the disk has answered with `Persisted`
@@ -12,6 +12,7 @@ The order of the last five lines is the contract (see `coord.raft`):
     apply    what committed, which is the long part of a busy turn, while peers and disk already work
     reply    events before the replies that reveal them, replies in the order of the requests
     send     notices of what is decided, which nobody here waits for any more
+    work     a slice of a snapshot, if one is under way: a millisecond that only the next turn waits for
 
 `coord.sim` steps this very coroutine with a virtual hub, disk and clock. It awaits only `hub.gather`.
 """
@@ -23,6 +24,7 @@ from coord.raft import Persist
 from coord.raft.types import MemberId
 from coord.replica.inputs import Input, PeerMessage, Replies
 from coord.replica.replica import Replica
+from coord.replica.snapshot_work import SnapshotWork
 
 
 class Hub(Protocol):
@@ -49,6 +51,10 @@ class DiskQueue(Protocol):
 
     def submit(self, persist: Persist | None) -> None: ...
 
+    def work(self, items: Sequence[SnapshotWork]) -> None:
+        """What concerns snapshots: in order, beside the log, answered through the hub."""
+        ...
+
 
 class Clock(Protocol):
     def now(self) -> float:
@@ -72,3 +78,4 @@ async def drive(replica: Replica, hub: Hub, disk: DiskQueue, clock: Clock) -> No
         disk.submit(ready.persist)
         hub.reply(replica.apply(ready))
         hub.send(ready.notices)
+        disk.work(replica.take_snapshot_work())

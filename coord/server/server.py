@@ -32,7 +32,7 @@ from coord.raft.ready import (
     Voted,
 )
 from coord.raft.types import MemberId
-from coord.replica.inputs import ClusterKnown, Event, FrameTooLong, HandOver
+from coord.replica.inputs import ClusterKnown, Event, FrameTooLong, HandOver, SnapshotInstalled, SnapshotTaken
 from coord.replica.replica import Replica
 from coord.replica.status import quantiles_ms
 from coord.server.driver import drive
@@ -113,6 +113,7 @@ class _Server:
             secrets.token_bytes,
             self._on_event,
             self._tell_of_disk,
+            store.read_state(),
         )
         self._hub: Hub = Hub(settings.limits, Words(lambda: statistics_of(self._replica, self._hub)))
         self._disk = Disk(store, self._hub.post, self._fail)
@@ -202,6 +203,12 @@ class _Server:
                     address,
                     length,
                     limit,
+                )
+            case SnapshotTaken(index, size):
+                log.info("snapshot of index %d is on disk, %d bytes", index, size)
+            case SnapshotInstalled(index, before):
+                log.warning(
+                    "was at index %d and too far behind: goes on from a snapshot of another member, at index %d", before, index
                 )
             case BecameLeader(term):
                 log.info("leads term %d", term)

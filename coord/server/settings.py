@@ -6,7 +6,7 @@ from pathlib import Path
 
 from coord.raft.config import Config as RaftConfig
 from coord.raft.types import MemberId
-from coord.replica.config import MAX_FRAME_BYTES, ReplicaConfig
+from coord.replica.config import MAX_FRAME_BYTES, SNAPSHOT_LOG_BYTES, ReplicaConfig
 
 
 class ConfigError(Exception):
@@ -54,6 +54,13 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Snapshots:
+    log_bytes: int = SNAPSHOT_LOG_BYTES
+    """The state is written to disk when the log has grown by so much since the last time, or by as much as the state is
+    large; then what is older than the last two snapshots is cut off from the log."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     id: int = 1
     data: Path = Path("coord-data")
@@ -65,6 +72,7 @@ class Settings:
     log_level: str = "info"
     timing: Timing = Timing()
     limits: Limits = Limits()
+    snapshots: Snapshots = Snapshots()
 
     @property
     def voters(self) -> tuple[MemberId, ...]:
@@ -93,6 +101,7 @@ class Settings:
             max_session_timeout=self.timing.max_session,
             max_frame_bytes=self.limits.max_frame_bytes,
             super_digest=self.super_digest,
+            snapshot_log_bytes=self.snapshots.log_bytes,
         )
 
 
@@ -129,6 +138,10 @@ def check(settings: Settings) -> None:
         raise ConfigError(
             f"timing.min_session = {timing.min_session}: expected more than 0 and at most max_session "
             f"({timing.max_session})"
+        )
+    if settings.snapshots.log_bytes <= 0:
+        raise ConfigError(
+            f"snapshots.log_bytes = {settings.snapshots.log_bytes}: expected a number of bytes above 0, like 67108864"
         )
     if settings.super_digest and not settings.super_digest.startswith("super:"):
         raise ConfigError(

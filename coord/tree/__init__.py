@@ -12,6 +12,7 @@ all deadlines (`leases`).
     machine       apply: runs → blocks → commands → outcomes
     transactions  create, delete, set_data, set_acl, check: who may, which error wins
     multi         several of them as one, all or nothing
+    snapshots     all of it in pieces, from a frozen view, and back
     acl           who may do what to a znode
 
 Nothing here reads a clock or rolls dice: time comes with the run, stamped by the leader. Nothing here raises

@@ -87,11 +87,11 @@ def _fix_up(acl: Acl, identities: tuple[Identity, ...]) -> Acl | None:
             fixed.append(entry)
         else:
             return None
-    return _shared(tuple(fixed)) if fixed else None
+    return shared(tuple(fixed)) if fixed else None
 
 
 @lru_cache(maxsize=_REMEMBERED_ACLS)
-def _shared(acl: Acl) -> Acl:
+def shared(acl: Acl) -> Acl:
     """The first of all equal ACLs."""
     return OPEN if acl == OPEN else acl
 

@@ -153,6 +153,13 @@ class Leases:
         self.table[lease.id] = lease
         self.renew(lease, lease.ttl_ms, clock_ms)
 
+    def restore(self, lease: Lease, deadline_ms: int) -> None:
+        """A lease from a snapshot."""
+        lease.span_ms = lease.ttl_ms + grace_ms(lease.ttl_ms)
+        lease.deadline_ms = deadline_ms
+        self.table[lease.id] = lease
+        self.bound_ms = min(self.bound_ms, deadline_ms)
+
     def remove(self, lease: Lease) -> None:
         del self.table[lease.id]
 

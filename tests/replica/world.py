@@ -24,6 +24,8 @@ from coord_protocol.frames import REPLY_HEADER, REQUEST_HEADER, FrameSplitter, f
 from coord_protocol.jute import Record
 from coord_protocol.requests import ConnectRequest, ConnectResponse, OpCode
 
+from tests.replica.snapshot_disk import SnapshotDisk
+
 R = TypeVar("R", bound=Record)
 
 TIMEOUT_MS = 6000
@@ -89,7 +91,12 @@ class World:
     """`size` replicas, an instant network and instant disks."""
 
     def __init__(
-        self, size: int = 1, max_outstanding_bytes: int = 1 << 24, heartbeat: float = 0.05, super_digest: str = ""
+        self,
+        size: int = 1,
+        max_outstanding_bytes: int = 1 << 24,
+        heartbeat: float = 0.05,
+        super_digest: str = "",
+        snapshot_log_bytes: int = 1 << 30,
     ) -> None:
         self.now = 100.0
         self.connections = count(1)
@@ -97,6 +104,7 @@ class World:
         self.events: list[Event] = []
         self.cut_off: set[MemberId] = set()
         self.replicas: dict[MemberId, Replica] = {}
+        self.disks: dict[MemberId, SnapshotDisk] = {}
         self._inbox: dict[MemberId, list[Input]] = defaultdict(list)
         voters = tuple(MemberId(member) for member in range(1, size + 1))
         for member in voters:
@@ -112,8 +120,13 @@ class World:
                 client_address=f"host{member}:2181",
                 max_outstanding_bytes=max_outstanding_bytes,
                 super_digest=super_digest,
+                snapshot_log_bytes=snapshot_log_bytes,
+                retained_log_bytes=0,
+                snapshot_piece_znodes=3,
+                snapshot_piece_bytes=100,
             )
             jitter = partial(float, member / 10)
+            self.disks[member] = SnapshotDisk(member)
             self.replicas[member] = Replica(
                 config, Stored.nothing(), 1, self.now, jitter, bytes, on_event=self.events.append
             )
@@ -181,6 +194,8 @@ class World:
             client = self.clients.pop((member, connection), None)
             if client is not None:
                 client.is_closed = True
+        for item in replica.take_snapshot_work():
+            self._inbox[member] += self.disks[member].work(item)
 
     def _deliver(self, sender: MemberId, to: MemberId, messages: list[PeerMessage]) -> None:
         if sender not in self.cut_off and to not in self.cut_off:

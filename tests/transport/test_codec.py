@@ -6,14 +6,27 @@ from hypothesis import strategies as st
 
 from coord.raft import MalformedMessage
 from coord.raft.messages import NewerTerm
-from coord.raft.types import Term
-from coord.replica.inputs import Forward, PeerMessage
-from coord.transport.codec import decode_frame, encode_frame
+from coord.raft.types import MAX_NUMBER, Index, Place, Term
+from coord.replica.inputs import FetchSnapshot, Forward, PeerMessage, SnapshotChunk
+from coord.transport.codec import MAX_CHUNK_BYTES, decode_frame, encode_frame
 from coord_protocol.frames import FrameSplitter
 from tests.raft.test_codec import MESSAGES
 
+NUMBERS = st.integers(1, MAX_NUMBER)
+PLACES = st.builds(Place, NUMBERS, NUMBERS)
+FETCHES = st.builds(
+    FetchSnapshot, PLACES, st.integers(0, MAX_NUMBER), st.integers(0, MAX_NUMBER), st.integers(1, MAX_CHUNK_BYTES)
+)
+CHUNKS = st.builds(
+    lambda place, id_, offset, data, rest: SnapshotChunk(place, id_, offset + len(data) + rest, offset, data),
+    PLACES,
+    st.integers(0, MAX_NUMBER),
+    st.integers(0, 1 << 50),
+    st.binary(max_size=40),
+    st.integers(0, 1 << 50),
+)
 TALK: st.SearchStrategy[list[PeerMessage]] = st.lists(
-    MESSAGES | st.builds(Forward, st.binary(max_size=40)), min_size=1, max_size=5
+    MESSAGES | st.builds(Forward, st.binary(max_size=40)) | FETCHES | CHUNKS, min_size=1, max_size=5
 )
 LENGTH_BYTES = 4
 
@@ -68,12 +81,29 @@ def test_damaged_frames_are_refused_or_are_frames(messages: list[PeerMessage], d
         (b"\xff\xff\xff\xff\x40", "4294967295 bytes where the frame has 1 left"),
         (b"\0\0\0\x01\x40\0\0", "2 bytes after the last message"),
         (b"\0\0\0\x01\x3f", "kind 63"),
+        (b"\0\0\0\x01\x43", "kind 67"),
+        (b"\0\0\0\x01\x41", "kind 65 does not have 1 bytes"),
     ],
 )
 def test_frames_that_no_member_sends_are_refused(frame: bytes, complaint: str) -> None:
     """The link is closed over them, and the log should say why."""
     with pytest.raises(MalformedMessage, match=complaint):
         decode_frame(frame)
+
+
+def test_a_chunk_that_was_changed_on_the_way_is_refused() -> None:
+    """TCP's own checksum lets one damaged segment in some thousands through; a snapshot is large."""
+    chunk = SnapshotChunk(Place(Index(7), Term(1)), 5, 100, 0, b"state")
+    frame = encode_frame([chunk])[LENGTH_BYTES:]
+    assert decode_frame(frame) == [chunk]
+    with pytest.raises(MalformedMessage, match="no part of a snapshot"):
+        decode_frame(frame[:-1] + b"!")
+
+
+def test_nobody_is_made_to_read_a_whole_snapshot_at_once() -> None:
+    fetch = FetchSnapshot(Place(Index(7), Term(1)), 5, 0, MAX_CHUNK_BYTES + 1)
+    with pytest.raises(MalformedMessage, match="1048577 bytes of a snapshot"):
+        decode_frame(encode_frame([fetch])[LENGTH_BYTES:])
 
 
 def test_one_message_to_several_members_is_encoded_once() -> None:

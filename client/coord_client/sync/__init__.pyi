@@ -30,6 +30,7 @@ from coord_client.signals import T
 from coord_client.sync.portal import ScopeEnded
 from coord_client.sync.recipes import Election, Lock
 from coord_client.transaction import Op, OpResult
+from coord_protocol.extensions import SnapshotResponse
 from coord_protocol.requests import AddWatchMode
 
 __all__ = [
@@ -247,6 +248,13 @@ class Client:
         Raises `NotOperator`, whose text says what makes one: credentials of `super`, or to connect from the
         server's own machine. A session's client hears of it at once, as `SessionExpired`; whoever holds a lease,
         with its next keep-alive: until then both he and the next holder of a znode may believe that it is theirs."""
+
+    def snapshot(self) -> SnapshotResponse:
+        """As an operator, have the server that we are connected to write its state to its disk, and wait for it.
+
+        It does so by itself as its log grows; before a copy of its directory is taken, or its disk is full, one may be
+        wanted at once. The answer has everything that was applied when it was asked for. Raises `NotOperator` as
+        `end_lease` does."""
 
     def lock(
         self,

@@ -1,0 +1,189 @@
+"""This server's own snapshots: when one is taken, how it gets to its disk, and to members that are behind.
+
+A snapshot is the state after exactly one run of the log. It begins with a frozen view (`coord.tree.snapshots`), which
+is encoded a piece a turn, when everybody who waits for that turn has been answered; so it costs each turn about a
+millisecond, however large the state is. When the disk has it, durably and under its name, the log before the older of
+the two snapshots that are kept is of no use any more and is cut off, here and on the disk.
+
+It is taken when `snapshot_log_bytes` of the log were applied since the last one, or as many as that one is large: so
+the cost of snapshots is at most that of the log itself. A command asks for one at once (`request`).
+
+While a member fetches the newest snapshot none is begun, for the log behind that one must still be here when it has
+arrived; unless the log has grown fourfold meanwhile.
+"""
+
+from collections.abc import Callable
+
+from coord.raft import Raft
+from coord.raft.types import Index, MemberId, Place
+from coord.replica.config import ReplicaConfig
+from coord.replica.inputs import Event, FetchSnapshot, SnapshotChunk, SnapshotTaken
+from coord.replica.snapshot_work import (
+    BeginSnapshot,
+    CutLog,
+    EndSnapshot,
+    ReadSnapshot,
+    SnapshotRead,
+    SnapshotSaved,
+    SnapshotWork,
+    WritePiece,
+)
+from coord.tree.machine import Machine
+from coord.tree.snapshots import Frozen, freeze
+
+PIECES_UNDER_WAY = 8  # that the disk has not answered: what a snapshot costs in memory beyond the view itself
+
+LENDING_PATIENCE = 2.0  # seconds since a member last asked for some of a snapshot until we think it does not any more
+GROWN = 4
+
+Waiter = Callable[[Place], None]
+"""Called when a snapshot is durable that has all that was applied when it was asked for."""
+
+
+class Snapshots:
+    def __init__(
+        self, config: ReplicaConfig, raft: Raft, machine: Machine, newest: Place, on_event: Callable[[Event], None]
+    ) -> None:
+        self._config = config
+        self._raft = raft
+        self._machine = machine
+        self._on_event = on_event
+        self.newest = newest
+        """BEGINNING if there is none."""
+        self.size = 0
+        """Of the newest in bytes; 0 if we did not write it in this life."""
+        self._log_bytes = 0
+        """Of the runs that were applied since the newest."""
+        self._log_bytes_frozen = 0
+        """As many of them are in the view that is being written."""
+        self._frozen: Frozen | None = None
+        self._place = newest
+        """Of the view."""
+        self._pieces_under_way = 0
+        self._is_ending = False
+        self._waiting: list[Waiter] = []
+        self._served: list[Waiter] = []
+        """Those for whom the one under way will do."""
+        self._lent_at = float("-inf")
+        self._work: list[SnapshotWork] = []
+        self._chunks: list[tuple[MemberId, SnapshotChunk]] = []
+
+    def applied(self, size: int) -> None:
+        """One more run, of so many bytes."""
+        self._log_bytes += size
+
+    def request(self, waiter: Waiter) -> None:
+        """Take one now, unless the newest has everything."""
+        if self._machine.applied_index <= self.newest.index:
+            waiter(self.newest)
+        else:
+            self._waiting.append(waiter)
+
+    # -- for other members
+
+    def lend(self, asker: MemberId, fetch: FetchSnapshot, now: float) -> None:
+        """Some of the file, as soon as the disk has read it."""
+        self._lent_at = now
+        self._work.append(ReadSnapshot(asker, fetch.place, fetch.id, fetch.offset, fetch.length))
+
+    def on_read(self, read: SnapshotRead) -> None:
+        chunk = SnapshotChunk(read.place, read.id, read.size, read.offset, read.data)
+        self._chunks.append((MemberId(read.asker), chunk))
+
+    def take_chunks(self) -> list[tuple[MemberId, SnapshotChunk]]:
+        chunks, self._chunks = self._chunks, []
+        return chunks
+
+    # -- one step a turn
+
+    def has_work(self, now: float) -> bool:
+        """Whether the next turn has something to do even if nothing comes in."""
+        if self._work:
+            return True
+        if self._frozen is not None:
+            return self._pieces_under_way < PIECES_UNDER_WAY
+        return not self._is_ending and self._is_due(now)
+
+    def take_work(self, now: float) -> list[SnapshotWork]:
+        if self._frozen is None:
+            if not self._is_ending and self._is_due(now):
+                self._begin()
+        elif self._pieces_under_way < PIECES_UNDER_WAY:
+            self._go_on(self._frozen)
+        if not self._work:
+            return []
+        work, self._work = self._work, []
+        return work
+
+    def _is_due(self, now: float) -> bool:
+        if self._waiting:
+            return True
+        due = max(self._config.snapshot_log_bytes, self.size)
+        if self._log_bytes < due:
+            return False
+        return now >= self._lent_at + LENDING_PATIENCE or self._log_bytes >= GROWN * due
+
+    def _begin(self) -> None:
+        machine = self._machine
+        index = Index(machine.applied_index)
+        self._place = Place(index, self._raft.log.term_at(index))
+        self._frozen = freeze(machine)
+        self._log_bytes_frozen = self._log_bytes
+        self._served, self._waiting = self._waiting, []
+        cluster = machine.cluster
+        self._work.append(BeginSnapshot(self._place, cluster.id if cluster is not None else 0))
+
+    def _go_on(self, frozen: Frozen) -> None:
+        piece = frozen.next_piece(self._config.snapshot_piece_znodes, self._config.snapshot_piece_bytes)
+        if piece is None:
+            self._frozen = None
+            self._is_ending = True
+            self._work.append(EndSnapshot(self._place))
+        else:
+            self._pieces_under_way += 1
+            self._work.append(WritePiece(piece))
+
+    # -- what the disk says
+
+    def on_written(self, place: Place) -> None:
+        if place == self._place and self._pieces_under_way:
+            self._pieces_under_way -= 1
+
+    def on_saved(self, saved: SnapshotSaved) -> None:
+        if saved.place != self._place or not self._is_ending:
+            return  # given up, for another member's was installed meanwhile
+        self._is_ending = False
+        self._log_bytes -= self._log_bytes_frozen
+        self._become_newest(saved)
+        self._on_event(SnapshotTaken(saved.place.index, saved.size))
+        served, self._served = self._served, []
+        for waiter in served:
+            waiter(saved.place)
+
+    def installed(self, place: Place) -> None:
+        """Another member's snapshot is our state now; what we were writing is of no use."""
+        self._frozen = None
+        self._is_ending = False
+        self._pieces_under_way = 0
+        self._log_bytes = 0
+        self.size = 0
+        self.newest = self._place = place
+        self._waiting += self._served
+        self._served = []
+
+    def _become_newest(self, saved: SnapshotSaved) -> None:
+        self.newest = saved.place
+        self.size = saved.size
+        self._raft.snapshot_saved(saved.place)
+        self._raft.compact(self._retained_from(saved.place.index))
+        self._work.append(CutLog(saved.keeps_from.index))
+
+    def _retained_from(self, index: Index) -> Index:
+        """Where the log in memory is cut: so that what is left of it before `index` is not too much."""
+        budget = self._config.retained_log_bytes
+        for run in reversed(self._raft.log.runs):
+            if run.last <= index:
+                budget -= len(run.data)
+                if budget < 0:
+                    return run.last
+        return self._raft.log.start.index

@@ -1,0 +1,162 @@
+"""Snapshots of a replica's own state, and the installation of another's: a turn is a call, a disk is a dict."""
+
+import pytest
+
+from coord.raft.types import MemberId
+from coord.replica.inputs import SnapshotInstalled, SnapshotTaken
+from coord_protocol.errors import Code
+from coord_protocol.extensions import SnapshotRequest, SnapshotResponse
+from coord_protocol.records import OPEN_ACL_UNSAFE
+from coord_protocol.requests import (
+    CreateMode,
+    CreateRequest,
+    GetDataRequest,
+    OpCode,
+    SetDataRequest,
+)
+from tests.replica.world import Client, World
+
+LAGGARD = MemberId(3)
+
+
+def write(client: Client, count: int, size: int = 50) -> None:
+    for number in range(count):
+        client.ask(OpCode.SET_DATA, SetDataRequest("/a", bytes([number % 256]) * size, -1))
+
+
+def started(world: World, member: int = 1) -> Client:
+    client = world.client(member)
+    client.connect()
+    client.ask(OpCode.CREATE, CreateRequest("/a", b"", OPEN_ACL_UNSAFE, CreateMode.PERSISTENT))
+    return client
+
+
+def snapshots_taken(world: World) -> list[int]:
+    return [event.index for event in world.events if isinstance(event, SnapshotTaken)]
+
+
+def test_a_snapshot_is_taken_when_the_log_has_grown() -> None:
+    world = World(snapshot_log_bytes=2000)
+    write(started(world), 60)
+    taken = snapshots_taken(world)
+    assert len(taken) >= 3
+    log = world.leader.raft.log
+    assert log.start.index == taken[-1], "nothing before the newest is retained here"
+    assert sum(len(run.data) for run in log.runs) < 4000
+    assert world.disks[MemberId(1)].cut == [0, *taken[:-1]][1:] or world.disks[MemberId(1)].cut[-1] == taken[-2]
+
+
+def test_a_snapshot_waits_until_the_log_has_grown_by_its_own_size() -> None:
+    world = World(snapshot_log_bytes=500)
+    client = started(world)
+    client.ask(OpCode.SET_DATA, SetDataRequest("/a", bytes(20_000), -1))
+    before = len(snapshots_taken(world))
+    write(client, 60)
+    assert len(snapshots_taken(world)) == before, "60 writes of 150 bytes are less than 20,000 bytes"
+    write(client, 150)
+    assert len(snapshots_taken(world)) == before + 1
+
+
+def test_a_command_takes_one_at_once_and_is_answered_when_it_is_durable() -> None:
+    world = World()
+    started(world)
+    operator = world.client(address="127.0.0.1")
+    operator.connect()
+    answer = operator.call(OpCode.SNAPSHOT, SnapshotRequest(), SnapshotResponse)
+    (place,) = world.disks[MemberId(1)].files
+    assert (answer.zxid, answer.file_bytes) == (place.index, len(world.disks[MemberId(1)].files[place][1]))
+    assert snapshots_taken(world) == [place.index]
+    again = operator.call(OpCode.SNAPSHOT, SnapshotRequest(), SnapshotResponse)
+    assert again.zxid >= answer.zxid
+
+
+@pytest.mark.parametrize("super_digest", ["", "super:abc"])
+def test_only_an_operator_may_command(super_digest: str) -> None:
+    world = World(super_digest=super_digest)
+    client = world.client(address="127.0.0.1" if super_digest else "10.0.0.1")
+    client.connect()
+    code, _ = client.ask(OpCode.SNAPSHOT, SnapshotRequest())
+    assert code == Code.NOT_OPERATOR
+    assert not world.disks[MemberId(1)].files
+
+
+def behind() -> tuple[World, Client]:
+    """A cluster whose third member has missed so much that the log for it is gone."""
+    world = World(3, snapshot_log_bytes=2000)
+    while world.leader.member == LAGGARD:
+        world.leader.raft.transfer_leadership(world.now)
+        world.pass_time(0.1)
+    world.cut_off.add(LAGGARD)
+    client = started(world, world.leader.member)
+    write(client, 80)
+    assert world.leader.raft.log.start.index > world.replicas[LAGGARD].raft.last_index
+    return world, client
+
+
+def test_a_member_that_is_too_far_behind_gets_the_state_and_then_the_log() -> None:
+    world, client = behind()
+    world.cut_off.clear()
+    world.pass_time(3.0)
+    leader, laggard = world.leader, world.replicas[LAGGARD]
+    write(client, 3)
+    world.pass_time(0.2)
+    assert any(isinstance(event, SnapshotInstalled) for event in world.events)
+    assert laggard.machine.applied_index == leader.machine.applied_index
+    assert laggard.machine.digest() == leader.machine.digest()
+    reader = world.client(LAGGARD)
+    reader.connect()
+    code, body = reader.ask(OpCode.GET_DATA, GetDataRequest("/a", False))
+    assert code == 0
+    assert body[4:54] == bytes([2]) * 50
+
+
+def test_clients_of_a_member_that_installs_must_come_again() -> None:
+    """Their watches missed what happened between."""
+    world = World(3, snapshot_log_bytes=2000)
+    while world.leader.member == LAGGARD:
+        world.leader.raft.transfer_leadership(world.now)
+        world.pass_time(0.1)
+    client = started(world, world.leader.member)
+    watcher = world.client(LAGGARD)
+    watcher.connect()
+    watcher.ask(OpCode.GET_DATA, GetDataRequest("/a", True))
+    world.cut_off.add(LAGGARD)
+    watcher.request(OpCode.SET_DATA, SetDataRequest("/a", b"never answered", -1))
+    write(client, 80)
+    world.cut_off.clear()
+    world.pass_time(3.0)
+    assert watcher.is_closed
+    laggard = world.replicas[LAGGARD]
+    assert laggard.watches.count().watches == 0
+    world.pass_time(1.5)
+    assert not laggard.outbox.slots, "what it had sent before is applied, or goes on"
+    assert laggard.machine.digest() == world.leader.machine.digest()
+
+
+def test_a_transfer_goes_on_where_it_was_when_frames_are_lost() -> None:
+    world, _ = behind()
+    world.cut_off.clear()
+    installation = world.replicas[LAGGARD].installation
+    for _ in range(200):
+        if installation.written > 300:
+            break
+        world.pass_time(0.01)
+        world.cut_off.add(LAGGARD)  # whatever is under way is lost
+        world.pass_time(0.01)
+        world.cut_off.clear()
+        world.pass_time(1.2)
+    world.pass_time(5.0)
+    assert world.replicas[LAGGARD].machine.digest() == world.leader.machine.digest()
+
+
+def test_none_is_begun_while_a_member_fetches_the_newest() -> None:
+    world, client = behind()
+    leader = world.leader
+    newest = leader.snapshots.newest
+    from coord.replica.inputs import FetchSnapshot, FromPeer  # noqa: PLC0415
+
+    world.give(leader.member, FromPeer(LAGGARD, [FetchSnapshot(newest, 0, 0, 10)]))
+    write(client, 20)
+    assert leader.snapshots.newest == newest, "it would cut the log that the member needs next"
+    write(client, 60)
+    assert leader.snapshots.newest != newest, "but not for ever"
