@@ -15,15 +15,17 @@ it, too, and nothing more is posted.
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import NamedTuple
 
 from coord.raft.ready import Persist
+from coord.raft.types import Place
 from coord.replica.durations import Durations
 from coord.replica.inputs import Persisted
+from coord.replica.snapshot_work import BeginSnapshot, CutLog, SnapshotAnswer, SnapshotWork
 from coord.storage.store import Store
 
 FAST_SECONDS = 1.5e-3  # the loop may stand still that long per turn; a hand-over costs 0.1 ms and two wake-ups
@@ -57,13 +59,23 @@ class _ClusterId(NamedTuple):
     number: int
 
 
+class _Chain(NamedTuple):
+    """The log's chain at a place, for a snapshot that begins; asked of one thread, and answered to the other."""
+
+    place: Place
+    answer: "SimpleQueue[bytes | None]"
+
+
+_LogWork = Persist | _ClusterId | _Chain | CutLog | None
+
+
 class Disk:
     """One per server. All methods are for the loop's thread."""
 
     def __init__(
         self,
         store: Store,
-        post: Callable[[Persisted], None],
+        post: Callable[[Persisted | SnapshotAnswer], None],
         fail: Callable[[Exception], None],
         pace: Pace | None = None,
     ) -> None:
@@ -74,14 +86,18 @@ class Disk:
         self._pace = pace or Pace()
         self.durations = Durations()
         """Of the writes, each with its sync, which is most of it."""
-        self._queue: SimpleQueue[Persist | _ClusterId | None] = SimpleQueue()
+        self._queue: SimpleQueue[_LogWork] = SimpleQueue()
+        self._snapshot_queue: SimpleQueue[tuple[SnapshotWork, _Chain | None] | None] = SimpleQueue()
         self._given = 0
         """What was handed to the worker; written by the loop only."""
         self._answered = 0
         """How much of it is done; written by the worker only, so that no lock is needed."""
         self._failure: Exception | None = None
+        self._is_closing = False
         self._worker = Thread(target=self._work, name="disk", daemon=True)
         self._worker.start()
+        self._snapshot_worker = Thread(target=self._work_on_snapshots, name="snapshots", daemon=True)
+        self._snapshot_worker.start()
 
     def submit(self, persist: Persist | None) -> None:
         """Answered by `Persisted` with its token, or with that of a later one. None: nothing to do."""
@@ -92,21 +108,41 @@ class Disk:
         if self._answered == self._given and self._pace.is_fast(time.perf_counter()):
             self._write([persist])
         else:
-            self._given += 1
-            self._queue.put(persist)
+            self._give(persist)
+
+    def work(self, items: Sequence[SnapshotWork]) -> None:
+        """What concerns snapshots (`coord.replica.snapshot_work`). Raises the failure, as `submit`."""
+        if items and self._failure is not None:
+            raise self._failure
+        for item in items:
+            match item:
+                case CutLog():
+                    self._give(item)
+                case BeginSnapshot(place):
+                    chain = _Chain(place, SimpleQueue())
+                    self._give(chain)
+                    self._snapshot_queue.put((item, chain))
+                case _:
+                    self._snapshot_queue.put((item, None))
+
+    def _give(self, item: _LogWork) -> None:
+        self._given += 1
+        self._queue.put(item)
 
     def adopt_cluster(self, cluster_id: int) -> None:
         """Remember it, as `Store.adopt_cluster`; in order with what was submitted, and without an answer.
 
         Another cluster's directory is a failure like any other.
         """
-        self._given += 1
-        self._queue.put(_ClusterId(cluster_id))
+        self._give(_ClusterId(cluster_id))
 
     def close(self) -> None:
-        """Wait until everything submitted is durable, and close the store."""
+        """Wait until everything submitted is durable, and close the store. A snapshot under way is given up."""
+        self._is_closing = True
         self._queue.put(None)
         self._worker.join()
+        self._snapshot_queue.put(None)
+        self._snapshot_worker.join()
         self._store.close()
 
     def _write(self, batch: list[Persist]) -> None:
@@ -135,14 +171,41 @@ class Disk:
                 if persists:
                     self._write(persists)
                 for item in batch:
-                    if isinstance(item, _ClusterId):
-                        with self._fatal():
-                            self._store.adopt_cluster(item.number)
+                    with self._fatal():
+                        self._do(item)
                 if None in batch:
                     return
                 self._answered += len(batch)
 
-    def _take_all(self) -> list[Persist | _ClusterId | None]:
+    def _do(self, item: _LogWork) -> None:
+        """What is in the log's order, but not written to it."""
+        match item:
+            case _ClusterId(number):
+                self._store.adopt_cluster(number)
+            case _Chain(place, answer):
+                answer.put(self._store.chain_at(place))
+            case CutLog(before):
+                self._store.cut_log(before)
+
+    def _work_on_snapshots(self) -> None:
+        with suppress(Exception):  # the loop knows: `fail` was called
+            while (given := self._snapshot_queue.get()) is not None:
+                if not self._is_closing:
+                    with self._fatal():
+                        self._work_on(*given)
+
+    def _work_on(self, item: SnapshotWork, chain: _Chain | None) -> None:
+        value = None
+        while chain is not None and value is None:
+            try:
+                value = chain.answer.get(timeout=1.0)
+            except Empty:
+                if self._is_closing or self._failure is not None:
+                    return
+        for answer in self._store.carry_out(item, value):
+            self._post(answer)
+
+    def _take_all(self) -> list[_LogWork]:
         """Everything that is queued; waits until something is. None stands for the end."""
         batch = [self._queue.get()]
         try:

@@ -6,6 +6,7 @@
     ├── NewerFormat         written by a newer release
     ├── CorruptIdentity     the file that says whose directory it is is damaged or missing
     ├── CorruptLog          acknowledged data is damaged or missing: file, offset, index and remedy are named
+    ├── CorruptSnapshot     the snapshots that the log stands on are damaged or missing
     └── DiskFailed          reading, writing or syncing failed; what the disk holds now is unknown
 
 `CorruptLog` comes from opening a directory only; `DiskFailed` may come from any call. After it the store
@@ -63,6 +64,18 @@ class CorruptLog(StorageError):
         self.name = name
         self.offset = offset
         self.index = index
+
+
+class CorruptSnapshot(StorageError):
+    """The log does not reach back to where a sound snapshot ends."""
+
+    def __init__(self, directory: str, index: Index, damaged: list[str], found: Index | None) -> None:
+        what = f"; damaged: {', '.join(damaged)}" if damaged else ""
+        has = "there is none" if found is None else f"the newest sound one is of index {found}"
+        super().__init__(
+            f"{directory}/snapshots: the log begins after index {index} and needs a snapshot from there on, but"
+            f" {has}{what}. Restore {directory} from a copy taken while the server was stopped. {NO_EMPTY_ONE}"
+        )
 
 
 class DiskFailed(StorageError):

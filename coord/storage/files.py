@@ -8,15 +8,15 @@ What a crash (of the machine, not only of the process) may do is the contract:
                file has returned. Until then a crash keeps any part of the bytes written since the last
                `sync`: any subset of 512-byte sectors, and of a sector perhaps only some bytes; every other
                byte has the value it had at that `sync`. Bytes that were not written are never touched.
-    sizes      `create` makes zeros; length and zeros are durable with the first `sync`. Until then the
-               file may be shorter after a crash, or empty. Writing never makes a file longer.
+    sizes      `create` and `grow` make zeros; length and zeros are durable with the next `sync`. Until then
+               the file may be as short after a crash as it was before. Writing never makes a file longer.
     names      `create`, `rename` and `remove` are durable when the next `sync_directory` has returned.
                Until then a crash may undo any of them, each for itself. `sync` of a file does not make
                its name durable.
     rename     is atomic: `new` is the old file or the new one, never neither.
     errors     are OSErrors. After one from `write` or `sync` nothing is known of the bytes concerned.
 
-All methods block, and none is called by two threads at once.
+All methods block, and none is called by two threads at once; but a subdirectory may have a thread of its own.
 """
 
 import fcntl
@@ -50,6 +50,14 @@ class Files(Protocol):
 
     def create(self, name: str, size: int) -> None:
         """A file of `size` zeros with its space reserved; what had that name before is gone."""
+        ...
+
+    def grow(self, name: str, size: int) -> None:
+        """Make the file `size` bytes long, by zeros. It may reserve no space."""
+        ...
+
+    def subdirectory(self, name: str) -> "Files":
+        """The directory of that name in this one: made, durably, if it is not there. This one's lock is its lock."""
         ...
 
     def write(self, name: str, offset: int, data: bytes) -> None:
@@ -111,6 +119,13 @@ class RealFiles:
         self._keep(name, os.open(self._path(name), os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o640))
         if size:
             os.posix_fallocate(self._kept, 0, size)
+
+    def grow(self, name: str, size: int) -> None:
+        os.ftruncate(self._descriptor(name), size)
+
+    def subdirectory(self, name: str) -> "RealFiles":
+        _make_directory(os.path.abspath(self._path(name)))
+        return RealFiles(self._path(name))
 
     def write(self, name: str, offset: int, data: bytes) -> None:
         file = self._descriptor(name)

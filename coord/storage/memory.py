@@ -17,9 +17,10 @@ class _File:
 class MemoryFiles:
     """Satisfies `coord.storage.files.Files`: nothing is lost between two calls, and everything at the end."""
 
-    def __init__(self) -> None:
-        self.directory = "memory"
+    def __init__(self, directory: str = "memory") -> None:
+        self.directory = directory
         self._files: dict[str, _File] = {}
+        self._subdirectories: dict[str, MemoryFiles] = {}
         self._is_locked = False
 
     def lock(self) -> None:
@@ -41,6 +42,12 @@ class MemoryFiles:
 
     def create(self, name: str, size: int) -> None:
         self._files[name] = _File(size)
+
+    def grow(self, name: str, size: int) -> None:
+        self._file(name).size = size
+
+    def subdirectory(self, name: str) -> "MemoryFiles":
+        return self._subdirectories.setdefault(name, MemoryFiles(f"{self.directory}/{name}"))
 
     def write(self, name: str, offset: int, data: bytes) -> None:
         file = self._file(name)

@@ -24,7 +24,8 @@ BATCH_FIELDS = Struct(">QQ16s")  # BATCH_HEAD after its check
 RECORD_HEAD = Struct(">IB3xIIQQ16s")  # check, kind, length of the data, count, first, term, chain
 RECORD_FIELDS = Struct(">B3xIIQQ")  # RECORD_HEAD between check and chain
 CHECK = Struct(">I")
-SEGMENT_DATA = Struct(">IQQQQ")  # format, member, sequence, term, voted_for (0: nobody)
+SEGMENT_DATA = Struct(">IQQQQQ")  # format, member, sequence, term, voted_for (0: nobody), term of the entry before
+PLACE_DATA = Struct(">Q16s")  # term and chain of the entry before
 VOTE_DATA = Struct(">Q")  # voted_for (0: nobody)
 SEED_FIELDS = Struct(">Q16s")  # sequence, chain at the segment's start
 
@@ -35,6 +36,7 @@ class Kind(IntEnum):
     HARD_STATE = 3
     TRUNCATION = 4
     MARK = 5
+    RESTART = 6
 
 
 class BatchHead(msgspec.Struct, frozen=True, gc=False):
@@ -163,8 +165,11 @@ def encode_hard_state(state: HardState, chain: bytes) -> bytes:
     return encode_record(Kind.HARD_STATE, data, chain, term=state.term)[0] + data
 
 
-def encode_truncation(first: int, chain: bytes) -> bytes:
-    return encode_record(Kind.TRUNCATION, b"", chain, first=first)[0]
+def encode_cut(kind: Kind, first: int, term: int, chain_before: bytes, chain: bytes) -> bytes:
+    """A TRUNCATION or a RESTART: the log goes on at `first`, after an entry of `term` up to which the chain is
+    `chain_before`."""
+    data = PLACE_DATA.pack(term, chain_before)
+    return encode_record(kind, data, chain, first=first)[0] + data
 
 
 def decode_hard_state(term: int, vote: int) -> HardState:

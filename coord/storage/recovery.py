@@ -27,7 +27,7 @@ suffix that vanished as a whole and left zeros cannot be told from one that was 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from coord.raft.types import HardState, Index, MemberId, Run, Stored, Term
+from coord.raft.types import HardState, Index, MemberId, Place, Run, Stored, Term
 from coord.storage.errors import CorruptLog, NewerFormat, foreign_member
 from coord.storage.files import Files
 from coord.storage.history import History
@@ -35,6 +35,8 @@ from coord.storage.records import (
     BATCH_HEAD,
     FORMAT,
     MAGIC,
+    NO_CHAIN,
+    PLACE_DATA,
     SECTOR_BYTES,
     SEGMENT_DATA,
     SEGMENT_NAME,
@@ -81,11 +83,13 @@ class Recovered:
     """Where it ends, and the next one goes."""
     size: int = 0
     torn: Torn | None = None
+    segments: list[tuple[int, Index]] = field(default_factory=list)
+    """Number of each segment, and the next index at its start."""
 
     @property
     def is_empty(self) -> bool:
         """Nothing was ever acknowledged in this log."""
-        return not self.runs and self.hard_state == Stored.nothing().hard_state
+        return not self.runs and self.history.next_index == 1 and self.hard_state == Stored.nothing().hard_state
 
 
 def recover(files: Files, member: MemberId) -> Recovered:
@@ -162,15 +166,34 @@ class Recovery:
 
     def run(self) -> Recovered:
         sequences = [int(name[:10]) for name in self._files.names() if SEGMENT_NAME.fullmatch(name)]
-        for expected, sequence in enumerate(sequences, start=1):
+        for expected, sequence in enumerate(sequences, start=sequences[0] if sequences else 1):
             if sequence != expected:
                 raise self._corrupt(segment_name(expected), 0, "the segment is missing, though later ones exist")
+            if expected == sequences[0] != 1:
+                self._begin_at(Segment(self._files, sequence), sequence)
             self._read_segment(sequence, is_last=sequence == sequences[-1])
         return self._found
+
+    def _begin_at(self, segment: Segment, sequence: int) -> None:
+        """The segments before this one are cut off: go on from what it says of itself."""
+        found = self._found
+        data = segment.read(0, BATCH_HEAD.size)
+        chain = BATCH_HEAD.unpack(data)[-1] if len(data) == BATCH_HEAD.size else NO_CHAIN
+        head = decode_batch_head(data, segment_seed(sequence, chain))
+        records = (
+            [] if head is None else decode_records(segment.read(0, head.extent)[BATCH_HEAD.size :][: head.length])[0]
+        )
+        if head is None or not records or records[0].kind != Kind.SEGMENT:
+            raise self._corrupt(segment.name, 0, "damaged, and it is where the log begins")
+        _, _, _, term, vote, term_before = SEGMENT_DATA.unpack(records[0].data)
+        found.history.restart(Place(Index(records[0].first - 1), Term(term_before)), chain)
+        found.hard_state = decode_hard_state(term, vote)
+        found.next_number = head.number
 
     def _read_segment(self, sequence: int, is_last: bool) -> None:
         found = self._found
         segment = Segment(self._files, sequence)
+        found.segments.append((sequence, found.history.next_index))
         seed = segment_seed(sequence, found.history.chain)
         offset = 0
         while True:
@@ -185,6 +208,7 @@ class Recovery:
             raise self._corrupt(segment.name, 0, "the segment is empty, though later ones exist")
         if offset == 0:  # made for a batch that was never whole
             found.torn = Torn(segment.name, 0, segment.size)
+            found.segments.pop()
         else:
             found.sequence, found.seed, found.offset, found.size = sequence, seed, offset, segment.size
 
@@ -225,14 +249,14 @@ class Recovery:
             case Kind.RUN:
                 if record.first != found.history.next_index:
                     raise self._corrupt(segment.name, offset, f"the log goes on with index {record.first}")
-                found.history.append(Index(record.first), record.count, record.chain)
+                found.history.append(Index(record.first), record.count, record.chain, Term(record.term))
                 found.runs.append(Run(Index(record.first), record.count, Term(record.term), record.data))
             case Kind.HARD_STATE:
                 found.hard_state = decode_hard_state(record.term, VOTE_DATA.unpack(record.data)[0])
             case Kind.TRUNCATION:
-                found.history.truncate(Index(record.first))
-                while found.runs and found.runs[-1].first >= record.first:
-                    found.runs.pop()
+                self._truncate(record)
+            case Kind.RESTART:
+                self._restart(record)
             case Kind.SEGMENT:
                 self._check_segment(record, segment)
             case Kind.MARK:
@@ -240,9 +264,23 @@ class Recovery:
             case _:
                 raise self._corrupt(segment.name, offset, f"a record of kind {record.kind}, which does not exist")
 
+    def _truncate(self, record: Record) -> None:
+        found = self._found
+        if record.first <= found.history.start.index:  # to where the log does not reach back any more
+            self._restart(record)
+            return
+        found.history.truncate(Index(record.first))
+        while found.runs and found.runs[-1].first >= record.first:
+            found.runs.pop()
+
+    def _restart(self, record: Record) -> None:
+        term, chain = PLACE_DATA.unpack(record.data)
+        self._found.history.restart(Place(Index(record.first - 1), Term(term)), chain)
+        self._found.runs.clear()
+
     def _check_segment(self, record: Record, segment: Segment) -> None:
         found = self._found
-        written_by, member, sequence, term, vote = SEGMENT_DATA.unpack(record.data)
+        written_by, member, sequence, term, vote, _ = SEGMENT_DATA.unpack(record.data)
         if written_by > FORMAT:
             raise NewerFormat(self._files.directory, written_by, FORMAT)
         if member != self._member:

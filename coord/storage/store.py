@@ -3,6 +3,7 @@
     lock            the log and the boot counter have one writer
     identity.json   format, member, cluster, boots
     0000000001.wal  the log, see `wal.py`
+    snapshots/      what stands for the log's beginning, see `snapshot_files.py`
 
 The order of a first start is such that a crash anywhere in it leaves a directory that starts: the log with
 its first mark, then the identity. So a directory with an identity has a log, or has lost it; and a log
@@ -10,23 +11,34 @@ without an identity is either one on which nothing was ever acknowledged, or dam
 """
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from coord.raft.ready import Persist
-from coord.raft.types import MemberId, Stored
-from coord.storage.errors import CorruptIdentity, CorruptLog, DiskFailed, ForeignDirectory, foreign_member
+from coord.raft.types import BEGINNING, Index, MemberId, Place, Stored
+from coord.replica.snapshot_work import BeginSnapshot, SnapshotAnswer, SnapshotWork
+from coord.storage.errors import (
+    CorruptIdentity,
+    CorruptLog,
+    CorruptSnapshot,
+    DiskFailed,
+    ForeignDirectory,
+    foreign_member,
+)
 from coord.storage.files import Files
 from coord.storage.identity import IDENTITY_NAME, Identity, read_identity, write_identity
 from coord.storage.records import segment_name
 from coord.storage.recovery import Recovered, Torn, recover
+from coord.storage.snapshot_files import SnapshotFiles, name_of
 from coord.storage.wal import SEGMENT_BYTES, Wal
+
+SNAPSHOTS_NAME = "snapshots"
 
 
 class Store:
     """Made by `open`. Blocking, for one thread at a time."""
 
-    def __init__(self, files: Files, identity: Identity, wal: Wal, found: Recovered) -> None:
+    def __init__(self, files: Files, identity: Identity, wal: Wal, found: Recovered, snapshots: SnapshotFiles) -> None:
         """For `open`."""
         self._files = files
         self._identity = identity
@@ -34,7 +46,11 @@ class Store:
         self._is_sound = True
         self._is_marked = True
         self._failure: DiskFailed | None = None
-        self.stored = Stored(found.hard_state, found.runs)
+        self.snapshots = snapshots
+        """Its work has a thread of its own."""
+        newest = snapshots.newest
+        place = BEGINNING if newest is None else newest.place
+        self.stored = Stored(found.hard_state, found.runs, found.history.start, place)
         """What the log held when it was opened. To be dropped by whoever has taken it over."""
         self.torn: Torn | None = found.torn
         """What a crash had left unfinished, and was cut off: worth a line in the server's log."""
@@ -73,11 +89,15 @@ class Store:
             identity = Identity(member, cluster=0, boots=0, directory=draw_id())
         elif found.sequence == 0:
             raise CorruptLog(files.directory, segment_name(1), 0, found.history.next_index, "the log is gone")
-        wal = Wal(files, member, found, segment_bytes)
+        snapshots = SnapshotFiles(
+            files.subdirectory(SNAPSHOTS_NAME), 0 if identity is None else identity.cluster, draw_id
+        )
+        wal = Wal(files, member, found, segment_bytes, snapshots.chain_at)
         wal.start()
+        _join(wal, snapshots, found, files.directory)
         identity = replace(identity, boots=identity.boots + 1)
         write_identity(files, identity)
-        return cls(files, identity, wal, found)
+        return cls(files, identity, wal, found, snapshots)
 
     @property
     def directory(self) -> str:
@@ -111,6 +131,38 @@ class Store:
         self._is_marked = False
         self._is_sound = True
 
+    def read_state(self) -> Iterator[bytes]:
+        """The pieces of the snapshot that `stored` names; none if there is none."""
+        return self.snapshots.read_state()
+
+    def chain_at(self, place: Place) -> bytes:
+        """Of the log, at a place up to which everything was written."""
+        chain = self._wal.chain_at(place)
+        assert chain is not None, f"the log has no boundary at {place}"
+        return chain
+
+    def cut_log(self, before: Index) -> None:
+        """Remove what holds nothing after `before`, the place of the oldest snapshot that is kept. Raises
+        `DiskFailed`."""
+        self._enter()
+        try:
+            self._wal.cut(before)
+        except OSError as error:
+            raise self._fail("cutting the log", error) from error
+        self._is_sound = True
+
+    def carry_out(self, item: SnapshotWork, chain: bytes | None = None) -> list[SnapshotAnswer]:
+        """Work on snapshots, but for `CutLog`; `chain` is that of the log at the place of a BeginSnapshot. Raises
+        `DiskFailed`."""
+        try:
+            if isinstance(item, BeginSnapshot):
+                assert chain is not None
+                self.snapshots.begin(item.place, item.cluster_id, chain)
+                return []
+            return self.snapshots.carry_out(item)
+        except OSError as error:
+            raise DiskFailed(f"{self._files.directory}/{SNAPSHOTS_NAME}", "writing a snapshot", error) from error
+
     def adopt_cluster(self, cluster_id: int) -> None:
         """Remember, durably, which cluster this member belongs to. Raises `ForeignDirectory` if it is
         another one.
@@ -130,6 +182,7 @@ class Store:
         except OSError as error:
             raise self._fail("writing the identity", error) from error
         self._identity = identity
+        self.snapshots.cluster = cluster_id
         self._is_sound = True
 
     def close(self) -> None:
@@ -153,3 +206,25 @@ class Store:
     def _fail(self, doing: str, error: OSError) -> DiskFailed:
         self._failure = DiskFailed(self._files.directory, doing, error)
         return self._failure
+
+
+def _join(wal: Wal, snapshots: SnapshotFiles, found: Recovered, directory: str) -> None:
+    """See that snapshot and log make one history. Raises `CorruptSnapshot` or `CorruptLog` if they cannot.
+
+    A snapshot that the log does not know of came from another member, and a crash was before the log's restart; or it
+    is of decided entries that were on the disks of others first. Both times the log goes on after it.
+    """
+    newest, start = snapshots.newest, found.history.start
+    if newest is None or newest.place.index < start.index:
+        if start.index or newest is not None:
+            raise CorruptSnapshot(
+                directory, start.index, snapshots.damaged, None if newest is None else newest.place.index
+            )
+        return
+    chain = wal.chain_at(newest.place)
+    if chain is None:
+        wal.write([Persist(0, None, None, [], restart_at=newest.place)])
+        found.runs.clear()
+    elif chain != newest.chain:
+        name = f"{SNAPSHOTS_NAME}/{name_of(newest.place)}"
+        raise CorruptLog(directory, name, 0, newest.place.index, "its hash chain is not that of the log")

@@ -23,14 +23,17 @@ pwrite, one fdatasync.
      48      data
 
     kind            first                count     term   data
-    1 SEGMENT       next index           0         0      format u32; member, segment, term, vote u64
+    1 SEGMENT       next index           0         0      format u32; member, segment, term, vote, term before u64
     2 RUN           index of 1st entry   entries   term   the run's bytes
     3 HARD_STATE    0                    0         term   vote u64 (0: nobody)
-    4 TRUNCATION    first void index     0         0      –
+    4 TRUNCATION    first void index     0         0      term u64 and H of the entry before `first`
     5 MARK          0                    0         0      –
+    6 RESTART       next index           0         0      the same
 
 All numbers are big-endian. Each segment's first record is SEGMENT, so that segments can be verified on
-their own. TRUNCATION voids every run that starts at `first` or later.
+their own, and the log may begin with any of them: those before are removed (`cut`) when snapshots hold all that
+is in them. TRUNCATION voids every run that starts at `first` or later, RESTART all runs there are: the log goes
+on after a snapshot that came from elsewhere.
 
 *Chain.* H_i = SHA-256(H_{i-1} ‖ head without check and chain ‖ data), cut to 128 bits; H_0 is zero. Each
 record is hashed onto the runs before it, but only runs move the chain on, and TRUNCATION moves it back: so
@@ -56,22 +59,25 @@ one fsync of the directory to the batch that rolls, once in 64 MiB, and a segmen
 use is one more state for recovery to get wrong.
 """
 
+from collections.abc import Callable
+
 import msgspec
 
 from coord.raft.ready import Persist
-from coord.raft.types import HardState, Index, MemberId
+from coord.raft.types import HardState, Index, MemberId, Place, Term
 from coord.storage.files import Files
 from coord.storage.records import (
     BATCH_HEAD,
     FORMAT,
+    NO_CHAIN,
     SECTOR_BYTES,
     SEGMENT_DATA,
     Kind,
     encode_batch_head,
+    encode_cut,
     encode_hard_state,
     encode_record,
     encode_run,
-    encode_truncation,
     padded,
     segment_name,
     segment_seed,
@@ -82,25 +88,37 @@ SEGMENT_BYTES = 64 * 1024 * 1024  # several seconds of writes at full speed, for
 ZERO_AHEAD_BYTES = 256 * 1024  # see "Preallocation": 64 KiB and 1 MiB were no faster on the whole
 
 
-class Place(msgspec.Struct, frozen=True, gc=False):
+class Position(msgspec.Struct, frozen=True, gc=False):
     """Where in the history a batch starts; and its segment, if the batch is the first of one."""
 
     index: Index
     chain: bytes
     hard_state: HardState
+    term: Term
+    """Of the entry before."""
 
 
 class Wal:
     """The end of the log, ready for the next batch. Blocking; an OSError leaves it unusable."""
 
-    def __init__(self, files: Files, member: MemberId, found: Recovered, segment_bytes: int = SEGMENT_BYTES) -> None:
-        """To go on where `found` ends; `start` comes first."""
+    def __init__(
+        self,
+        files: Files,
+        member: MemberId,
+        found: Recovered,
+        segment_bytes: int = SEGMENT_BYTES,
+        chain_of: Callable[[Place], bytes] = lambda place: NO_CHAIN,
+    ) -> None:
+        """To go on where `found` ends; `start` comes first. `chain_of`: that of the log at a snapshot's place."""
         assert segment_bytes % SECTOR_BYTES == 0, "segments are whole sectors"
         self._files = files
         self._member = member
         self._segment_bytes = segment_bytes
         self._history = found.history
         self._hard_state = found.hard_state
+        self._chain_of = chain_of
+        self._segments = found.segments
+        """Number and next index of each segment at its start, the oldest first."""
         self._number = found.next_number
         self._sequence = found.sequence
         self._name = segment_name(found.sequence)
@@ -128,18 +146,24 @@ class Wal:
     def write(self, persists: list[Persist]) -> None:
         """Write all of it as one batch and return when it is durable."""
         history = self._history
-        place = Place(history.next_index, history.chain, self._hard_state)
+        place = self._here()
         parts = [b"", b""]  # places for the batch's head and a SEGMENT record
         for persist in persists:
             if persist.hard_state is not None:
                 self._hard_state = persist.hard_state
                 parts.append(encode_hard_state(persist.hard_state, history.chain))
-            if persist.truncate_from is not None:
-                parts.append(encode_truncation(persist.truncate_from, history.chain))
+            if persist.restart_at is not None:
+                start = persist.restart_at
+                chain = self._chain_of(start)
+                parts.append(encode_cut(Kind.RESTART, start.index + 1, start.term, chain, history.chain))
+                history.restart(start, chain)
+            elif persist.truncate_from is not None:
+                before = history.chain
                 history.truncate(persist.truncate_from)
+                parts.append(encode_cut(Kind.TRUNCATION, persist.truncate_from, history.term, history.chain, before))
             for run in persist.runs:
                 head, chain = encode_run(run, history.chain)
-                history.append(run.first, run.count, chain)
+                history.append(run.first, run.count, chain, run.term)
                 parts.append(head)
                 parts.append(run.data)
         self._commit(parts, place)
@@ -148,9 +172,27 @@ class Wal:
         """Prove that everything so far was acknowledged, by writing something behind it."""
         history = self._history
         mark = encode_record(Kind.MARK, b"", history.chain)[0]
-        self._commit([b"", b"", mark], Place(history.next_index, history.chain, self._hard_state))
+        self._commit([b"", b"", mark], self._here())
 
-    def _commit(self, parts: list[bytes], place: Place) -> None:
+    def chain_at(self, place: Place) -> bytes | None:
+        """The chain up to a boundary of the log; None if it has no such boundary."""
+        return self._history.chain_at(place)
+
+    def cut(self, before: Index) -> None:
+        """Remove the segments that hold nothing after `before`, which is decided."""
+        removed = 0
+        while removed + 1 < len(self._segments) and self._segments[removed + 1][1] <= before + 1:
+            self._files.remove(segment_name(self._segments[removed][0]))
+            # One by one: what a crash leaves must be the end of the log, without a hole.
+            self._files.sync_directory()
+            removed += 1
+        del self._segments[:removed]
+
+    def _here(self) -> Position:
+        history = self._history
+        return Position(history.next_index, history.chain, self._hard_state, history.term)
+
+    def _commit(self, parts: list[bytes], place: Position) -> None:
         """Write a batch that starts at `place`."""
         length = sum(map(len, parts))
         extent = padded(BATCH_HEAD.size + length)
@@ -159,7 +201,7 @@ class Wal:
             parts[1] = self._segment_record(place)
             length += len(parts[1])
             extent = padded(BATCH_HEAD.size + length)
-            self._roll(extent, place.chain)
+            self._roll(extent, place)
         parts[0] = encode_batch_head(self._number, length, place.chain, self._seed)
         end = self._offset + extent
         padding = extent - BATCH_HEAD.size - length
@@ -174,17 +216,18 @@ class Wal:
         self._offset = end
         self._number += 1
 
-    def _segment_record(self, place: Place) -> bytes:
+    def _segment_record(self, place: Position) -> bytes:
         """What the segment after the current one starts with."""
         state = place.hard_state
-        data = SEGMENT_DATA.pack(FORMAT, self._member, self._sequence + 1, state.term, state.voted_for or 0)
+        data = SEGMENT_DATA.pack(FORMAT, self._member, self._sequence + 1, state.term, state.voted_for or 0, place.term)
         return encode_record(Kind.SEGMENT, data, place.chain, first=place.index)[0] + data
 
-    def _roll(self, needed: int, chain: bytes) -> None:
+    def _roll(self, needed: int, place: Position) -> None:
         """Go on in a new segment, of the usual size or as large as its first batch."""
         self._sequence += 1
+        self._segments.append((self._sequence, place.index))
         self._name = segment_name(self._sequence)
-        self._seed = segment_seed(self._sequence, chain)
+        self._seed = segment_seed(self._sequence, place.chain)
         self._size = max(self._segment_bytes, needed)
         self._files.create(self._name, self._size)
         self._offset = self._zeroed = 0

@@ -1,0 +1,397 @@
+"""Snapshots on disk, in a directory of their own. Who decides about them: `coord.replica.snapshots`.
+
+    00000000000000004711.snap   a snapshot, whole: of the state after the entry with that index. Two are kept.
+    00000000000000004711.part   another member's on its way here
+    draft.tmp                   our own, under way; what a crash leaves of it is removed at the next start
+
+A file is a sequence of *pieces*:
+
+      0   4  magic "CSP1"
+      4   4  check    CRC-32 of the rest of the piece, seeded with the file's id and the piece's number
+      8   4  number   0, 1, 2, …
+     12   1  kind     then 3 bytes of zero
+     16   4  length   of the data in bytes
+     20      data
+
+    kind      data
+    1 HEAD    format u32; cluster, index, term, file id u64; chain of the log at that index
+    2 STATE   a piece of the state (`coord.tree.snapshots`)
+    3 END     how many pieces are before it u32; SHA-256 of all of them
+
+All numbers are big-endian. HEAD is the first piece, and END the last.
+
+A file gets its name when all of it is durable: data, sync, rename, sync of the directory; then the log may be cut, and
+the snapshot before the last is removed. What arrives from another member goes through the same: checked piece by piece,
+and END at the end. After a crash the pieces at the front of a `.part` that are sound count, and the rest comes again.
+"""
+
+import re
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from hashlib import sha256
+from struct import Struct
+from typing import TYPE_CHECKING
+from zlib import crc32
+
+from coord.raft.types import Index, Place, Term
+from coord.replica.snapshot_work import (
+    PIECE_BYTES,
+    EndSnapshot,
+    PiecesRead,
+    ReadPieces,
+    ReadSnapshot,
+    ReceiveSnapshot,
+    SnapshotAnswer,
+    SnapshotRead,
+    SnapshotReceived,
+    SnapshotSaved,
+    SnapshotWritten,
+    WritePiece,
+    WriteReceived,
+)
+from coord.storage.errors import NewerFormat
+from coord.storage.files import Files
+from coord.storage.records import FORMAT
+
+if TYPE_CHECKING:
+    from hashlib import _Hash as Hash
+
+KEPT = 2
+SNAPSHOT_NAME = re.compile(r"\d{20}\.snap")
+PART_NAME = re.compile(r"\d{20}\.part")
+DRAFT_NAME = "draft.tmp"
+
+MAGIC = b"CSP1"
+HEAD, STATE, END = 1, 2, 3
+PIECE_HEAD = Struct(">4sIIB3xI")  # magic, check, number, kind, length
+PIECE_FIELDS = Struct(">IB3xI")  # PIECE_HEAD after its check
+HEAD_DATA = Struct(">IQQQQ16s")  # format, cluster, index, term, file id, chain
+END_DATA = Struct(">I32s")
+SEED_FIELDS = Struct(">QI")  # file id, number of the piece
+
+SYNC_BYTES = 4 * 1024 * 1024
+"""Written between two syncs: so that the last one, and the log's own meanwhile, have little to wait for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What a snapshot is of."""
+
+    place: Place
+    cluster: int
+    id: int
+    chain: bytes
+    size: int = 0
+    """Of the whole file in bytes, once that is known."""
+
+
+@dataclass(slots=True)
+class _Under:
+    """A file that is being written."""
+
+    name: str
+    head: Head | None = None
+    offset: int = 0
+    """So much of it is written."""
+    synced: int = 0
+    sound: int = 0
+    """So much of it is whole pieces that were checked."""
+    pieces: int = 0
+    is_ended: bool = False
+    hash: "Hash" = field(default_factory=sha256)
+
+
+def name_of(place: Place, ending: str = "snap") -> str:
+    """
+    >>> name_of(Place(Index(4711), Term(2)))
+    '00000000000000004711.snap'
+    """
+    return f"{place.index:020d}.{ending}"
+
+
+def encode_piece(id_: int, number: int, kind: int, data: bytes) -> bytes:
+    fields = PIECE_FIELDS.pack(number, kind, len(data))
+    check = crc32(data, crc32(fields, _seed(id_, number)))
+    return PIECE_HEAD.pack(MAGIC, check, number, kind, len(data)) + data
+
+
+def _seed(id_: int, number: int) -> int:
+    """Ties a piece to its file and place: the first one, which has the id, to its number only."""
+    return crc32(SEED_FIELDS.pack(id_ if number else 0, number))
+
+
+class SnapshotFiles:
+    """Of one member. Blocking, for one thread at a time; an OSError leaves it unusable."""
+
+    def __init__(self, files: Files, cluster: int, draw_id: Callable[[], int] = lambda: secrets.randbits(63)) -> None:
+        """`cluster`: 0 if it is not known; snapshots of others are not taken."""
+        self._files = files
+        self.cluster = cluster
+        self._draw_id = draw_id
+        self.damaged: list[str] = []
+        """Names of snapshots that are not what was written: worth a line in the server's log."""
+        self.kept: list[Head] = []
+        """The sound ones, the newest first. Of the older one only its head is looked at while the newest is sound."""
+        self._draft: _Under | None = None
+        self._part: _Under | None = None
+        self._look()
+
+    # -- when the server starts
+
+    def _look(self) -> None:
+        names = self._files.names()
+        if DRAFT_NAME in names:
+            self._files.remove(DRAFT_NAME)
+        for name in sorted((name for name in names if SNAPSHOT_NAME.fullmatch(name)), reverse=True):
+            head = self._check_head(name) if self.kept else self._check(name)
+            if head is None:
+                self.damaged.append(name)
+            else:
+                self.kept.append(head)
+
+    @property
+    def newest(self) -> Head | None:
+        return self.kept[0] if self.kept else None
+
+    def drop_newest(self) -> None:
+        """It cannot be loaded: the one before it has to do."""
+        self.damaged.append(name_of(self.kept.pop(0).place))
+        if self.kept and self._check(name_of(self.kept[0].place)) is None:
+            self.kept.clear()
+
+    def chain_at(self, place: Place) -> bytes:
+        """Of the log, at the place of a snapshot that is kept."""
+        return next(head.chain for head in self.kept if head.place == place)
+
+    def read_state(self) -> Iterator[bytes]:
+        """The pieces of the newest one's state, which were checked when it was opened."""
+        if self.kept:
+            head = self.kept[0]
+            name, offset = name_of(head.place), 0
+            while offset < head.size:
+                _, kind, data, offset = self._piece(name, offset)
+                if kind == STATE:
+                    yield data
+
+    # -- the disk's work
+
+    def begin(self, place: Place, cluster: int, chain: bytes) -> None:
+        """Our own snapshot at `place` is coming."""
+        head = Head(place, cluster, self._draw_id(), chain)
+        self._draft = _Under(DRAFT_NAME, head)
+        self._files.create(DRAFT_NAME, 0)
+        self._append(self._draft, HEAD, HEAD_DATA.pack(FORMAT, cluster, place.index, place.term, head.id, chain))
+
+    def carry_out(self, item: object) -> list[SnapshotAnswer]:
+        """All other work but that on the log."""
+        match item:
+            case WritePiece(data):
+                assert self._draft is not None, "BeginSnapshot comes first"
+                assert self._draft.head is not None
+                self._append(self._draft, STATE, data)
+                return [SnapshotWritten(self._draft.head.place)]
+            case EndSnapshot(place):
+                return [self._end(place)]
+            case ReadSnapshot():
+                return [self._read(item)]
+            case ReceiveSnapshot(place):
+                return [self._receive(place)]
+            case WriteReceived():
+                return [self._write_received(item)]
+            case ReadPieces(place, offset):
+                return [self._read_pieces(place, offset)]
+            case _:
+                raise AssertionError(item)
+
+    # -- our own
+
+    def _append(self, under: _Under, kind: int, data: bytes) -> None:
+        assert under.head is not None
+        piece = encode_piece(under.head.id, under.pieces, kind, data)
+        self._write(under, piece)
+        under.hash.update(piece)
+        under.pieces += 1
+
+    def _write(self, under: _Under, data: bytes) -> None:
+        end = under.offset + len(data)
+        self._files.grow(under.name, end)
+        self._files.write(under.name, under.offset, data)
+        under.offset = end
+        if end - under.synced >= SYNC_BYTES:
+            self._files.sync(under.name)
+            under.synced = end
+
+    def _end(self, place: Place) -> SnapshotSaved:
+        draft = self._draft
+        assert draft is not None
+        assert draft.head is not None
+        assert draft.head.place == place
+        self._append(draft, END, END_DATA.pack(draft.pieces, draft.hash.digest()))
+        self._name(draft, draft.head)
+        self._draft = None
+        return SnapshotSaved(place, draft.offset, self.kept[-1].place)
+
+    def _name(self, under: _Under, head: Head) -> None:
+        """It is whole: make it durable, give it its name, and let go of what it replaces."""
+        self._files.sync(under.name)
+        self._files.rename(under.name, name_of(head.place))
+        self._files.sync_directory()
+        head = Head(head.place, head.cluster, head.id, head.chain, under.offset)
+        others = [other for other in self.kept if other.place != head.place]
+        kept = sorted([head, *others], key=lambda one: one.place.index, reverse=True)
+        for old in kept[KEPT:]:
+            self._files.remove(name_of(old.place))
+        self.kept = kept[:KEPT]
+        for name in self.damaged:
+            if name in self._files.names() and name != name_of(head.place):
+                self._files.remove(name)
+        self.damaged = []
+
+    # -- for others
+
+    def _read(self, item: ReadSnapshot) -> SnapshotRead:
+        head = next((head for head in self.kept if head.place == item.place), None)
+        if head is None or not head.size:
+            return SnapshotRead(item.asker, item.place, 0, 0, 0, b"")
+        offset = item.offset if item.id == head.id else 0
+        data = self._files.read(name_of(head.place), offset, item.length)
+        return SnapshotRead(item.asker, item.place, head.id, head.size, offset, data)
+
+    # -- from others
+
+    def _receive(self, place: Place) -> SnapshotReceived:
+        name = name_of(place, "part")
+        for other in self._files.names():
+            if PART_NAME.fullmatch(other) and other != name:
+                self._files.remove(other)
+        part = self._part = _Under(name)
+        if name in self._files.names():
+            part.offset = self._files.size(name)
+            self._take_sound(part)
+            part.offset = part.sound
+        if part.head is None or part.is_ended:
+            self._begin_part(part)
+        return self._received(place)
+
+    def _begin_part(self, part: _Under) -> None:
+        self._files.create(part.name, 0)
+        self._part = _Under(part.name)
+
+    def _received(self, place: Place, *, is_whole: bool = False) -> SnapshotReceived:
+        part = self._part
+        assert part is not None
+        return SnapshotReceived(place, 0 if part.head is None else part.head.id, part.offset, is_whole)
+
+    def _write_received(self, item: WriteReceived) -> SnapshotReceived:
+        part = self._part
+        assert part is not None
+        if item.offset == 0 and part.offset:
+            self._begin_part(part)
+            part = self._part
+            assert part is not None
+        assert item.offset == part.offset, "what was received comes in order"
+        end = part.offset + len(item.data)
+        # A file that is left from before may be longer than what is sound of it.
+        if end > self._files.size(part.name):
+            self._files.grow(part.name, end)
+        self._files.write(part.name, part.offset, item.data)
+        part.offset = end
+        self._take_sound(part)
+        if end < item.size:
+            if end - part.synced >= SYNC_BYTES:
+                self._files.sync(part.name)
+                part.synced = end
+            head = part.head
+            return SnapshotReceived(item.place, item.id if head is None else head.id, end, False)
+        head = part.head
+        is_ours = head is not None and (not self.cluster or head.cluster in (0, self.cluster))
+        if head is None or not part.is_ended or part.sound != end or head.place != item.place or not is_ours:
+            self._begin_part(part)
+            return self._received(item.place)
+        answer = self._received(item.place, is_whole=True)
+        self._name(part, head)
+        self._part = None
+        return answer
+
+    def _take_sound(self, part: _Under) -> None:
+        """Look at the pieces that are whole by now."""
+        while not part.is_ended and part.sound + PIECE_HEAD.size <= part.offset:
+            found = self._sound_piece(part.name, part.sound, part.offset, part.pieces, part.head)
+            if found is None:
+                return
+            kind, data, end = found
+            if kind == HEAD:
+                part.head = _decode_head(data)
+            elif kind == END:
+                part.is_ended = data == END_DATA.pack(part.pieces, part.hash.digest())
+                if not part.is_ended:
+                    return
+            part.hash.update(self._files.read(part.name, part.sound, end - part.sound))
+            part.pieces += 1
+            part.sound = end
+
+    def _read_pieces(self, place: Place, offset: int) -> PiecesRead:
+        head = next(head for head in self.kept if head.place == place)
+        pieces: list[bytes] = []
+        size = 0
+        while offset < head.size and size < PIECE_BYTES:
+            _, kind, data, offset = self._piece(name_of(place), offset)
+            if kind == STATE:
+                pieces.append(data)
+                size += len(data)
+        return PiecesRead(place, pieces, offset if offset < head.size else 0)
+
+    # -- reading
+
+    def _piece(self, name: str, offset: int) -> tuple[int, int, bytes, int]:
+        """Number, kind and data of a piece that was checked before, and where the next one is."""
+        _, _, number, kind, length = PIECE_HEAD.unpack(self._files.read(name, offset, PIECE_HEAD.size))
+        start = offset + PIECE_HEAD.size
+        return number, kind, self._files.read(name, start, length), start + length
+
+    def _sound_piece(
+        self, name: str, offset: int, limit: int, number: int, head: Head | None
+    ) -> tuple[int, bytes, int] | None:
+        """Kind, data and end of the piece that begins here, if it is whole before `limit`, sound, and the next one."""
+        raw = self._files.read(name, offset, PIECE_HEAD.size)
+        if len(raw) < PIECE_HEAD.size:
+            return None
+        magic, check, found, kind, length = PIECE_HEAD.unpack(raw)
+        end = offset + PIECE_HEAD.size + length
+        is_first = number == 0
+        if magic != MAGIC or found != number or end > limit or is_first != (kind == HEAD) or kind not in (1, 2, 3):
+            return None
+        data = self._files.read(name, offset + PIECE_HEAD.size, length)
+        seed = _seed(0 if head is None else head.id, number)
+        if len(data) < length or crc32(data, crc32(raw[PIECE_HEAD.size - PIECE_FIELDS.size :], seed)) != check:
+            return None
+        if is_first and length != HEAD_DATA.size:
+            return None
+        return kind, data, end
+
+    def _check_head(self, name: str) -> Head | None:
+        size = self._files.size(name)
+        found = self._sound_piece(name, 0, size, 0, None)
+        if found is None:
+            return None
+        head = _decode_head(found[1], size)
+        if name != name_of(head.place):
+            return None
+        return head
+
+    def _check(self, name: str) -> Head | None:
+        """The head of a file all of whose pieces are sound. Raises `NewerFormat`."""
+        found = self._sound_piece(name, 0, self._files.size(name), 0, None)
+        if found is not None and HEAD_DATA.unpack(found[1])[0] > FORMAT:
+            raise NewerFormat(f"{self._files.directory}/{name}", HEAD_DATA.unpack(found[1])[0], FORMAT)
+        under = _Under(name, offset=self._files.size(name))
+        self._take_sound(under)
+        if not under.is_ended or under.sound != under.offset:
+            return None
+        return self._check_head(name)
+
+
+def _decode_head(data: bytes, size: int = 0) -> Head:
+    _, cluster, index, term, id_, chain = HEAD_DATA.unpack(data)
+    return Head(Place(Index(index), Term(term)), cluster, id_, chain, size)
