@@ -12,7 +12,7 @@ another leader offers another. Where it does not come on, the next offer is take
 
 from coord.raft import Raft
 from coord.raft.follower import Follower
-from coord.raft.types import BEGINNING, MemberId, Place
+from coord.raft.types import BEGINNING, MemberId
 from coord.replica.config import ReplicaConfig
 from coord.replica.inputs import FetchSnapshot, SnapshotChunk
 from coord.replica.snapshot_work import (
@@ -48,6 +48,8 @@ class Installation:
         self._is_fetching = False
         self._moved_at = 0.0
         """When it last came on."""
+        self._asked_at = 0.0
+        """When we last asked again, because it did not."""
         self._loader: Loader | None = None
         self._state: State | None = None
         self._work: list[SnapshotWork] = []
@@ -78,12 +80,12 @@ class Installation:
         """What to ask `source` for."""
         if not self._is_fetching:
             return []
-        if now >= self._moved_at + self._patience:
+        if now >= max(self._asked_at, self._moved_at) + self._patience:
             self._asked = self._arrived  # questions or answers were lost
-            self._moved_at = now
+            self._asked_at = now
         fetches = []
         # Before the first chunk nobody knows how many there are.
-        limit = min(self.written + CHUNKS_UNDER_WAY * self._chunk_bytes, self.size or 1)
+        limit = min(self.written + CHUNKS_UNDER_WAY * self._chunk_bytes, self.size or self._arrived + 1)
         while self._asked < limit:
             fetches.append(FetchSnapshot(self.place, self._id, self._asked, self._chunk_bytes))
             self._asked += self._chunk_bytes
@@ -97,7 +99,7 @@ class Installation:
         return bool(self._work) or self._state is not None
 
     def next_deadline(self) -> float:
-        return self._moved_at + self._patience if self._is_fetching else float("inf")
+        return max(self._asked_at, self._moved_at) + self._patience if self._is_fetching else float("inf")
 
     def take_state(self) -> State | None:
         """The state at `place`, once it is loaded; then this is over."""

@@ -208,7 +208,9 @@ class _Server:
                 log.info("snapshot of index %d is on disk, %d bytes", index, size)
             case SnapshotInstalled(index, before):
                 log.warning(
-                    "was at index %d and too far behind: goes on from a snapshot of another member, at index %d", before, index
+                    "was at index %d and too far behind: goes on from a snapshot of another member, at index %d",
+                    before,
+                    index,
                 )
             case BecameLeader(term):
                 log.info("leads term %d", term)

@@ -14,9 +14,9 @@ Kinds below 64 are Raft's (`coord.raft.codec`). The others are those of replicas
 Numbers are big-endian and take 8 bytes, the check 4.
 """
 
+import struct
 from collections.abc import Sequence
 from struct import Struct
-from struct import error as StructError
 from zlib import crc32
 
 from coord.raft.codec import MalformedMessage, decode_message, encode_message
@@ -106,7 +106,9 @@ def _decode(body: bytes) -> PeerMessage:
             case 65:
                 _, index, term, id_, offset, length = _FETCH_SNAPSHOT.unpack(body)
                 if not 0 < length <= MAX_CHUNK_BYTES:
-                    raise MalformedMessage(f"{length} bytes of a snapshot are asked for; 1 to {MAX_CHUNK_BYTES} are sent")
+                    raise MalformedMessage(
+                        f"{length} bytes of a snapshot are asked for; 1 to {MAX_CHUNK_BYTES} are sent"
+                    )
                 return FetchSnapshot(_place(index, term, id_, offset), id_, offset, length)
             case 66:
                 _, index, term, id_, size, offset, check = _SNAPSHOT_CHUNK.unpack_from(body)
@@ -117,7 +119,7 @@ def _decode(body: bytes) -> PeerMessage:
                 return SnapshotChunk(place, id_, size, offset, data)
             case kind:
                 raise MalformedMessage(f"no message is of kind {kind}")
-    except StructError:
+    except struct.error:
         raise MalformedMessage(f"a message of kind {body[0]} does not have {len(body)} bytes") from None
 
 

@@ -33,19 +33,18 @@ def snapshots_of(cluster: LocalCluster, member: int) -> list[Path]:
 
 
 async def test_all_members_come_back_from_their_snapshots_after_kill_9(tmp_path: Path) -> None:
-    async with running(tmp_path, options=OPTIONS) as cluster:
-        async with connect(cluster.servers) as client:
-            await client.create("/fill")
-            async with client.lease(60.0, name="kept") as lease:
-                await lease.create("/owned", b"by a lease")
-                await fill(client, 0, 1500)
-                await until(lambda: all(len(snapshots_of(cluster, member)) == 2 for member in cluster.members))
-                for member in cluster.members:
-                    await cluster.kill(member)
-                await cluster.start()
-                await expect(client, 1500)
-                assert (await client.get("/owned")) == b"by a lease"
-                assert [info.name for info in await client.leases("lease")] == ["kept"]
+    async with running(tmp_path, options=OPTIONS) as cluster, connect(cluster.servers) as client:
+        await client.create("/fill")
+        async with client.lease(60.0, name="kept") as lease:
+            await lease.create("/owned", b"by a lease")
+            await fill(client, 0, 1500)
+            await until(lambda: all(len(snapshots_of(cluster, member)) == 2 for member in cluster.members))
+            for member in cluster.members:
+                await cluster.kill(member)
+            await cluster.start()
+            await expect(client, 1500)
+            assert (await client.get("/owned")) == b"by a lease"
+            assert [info.name for info in await client.leases("lease")] == ["kept"]
 
 
 async def test_a_member_that_missed_too_much_gets_a_snapshot_while_the_others_serve(tmp_path: Path) -> None:
@@ -67,19 +66,18 @@ async def test_a_member_that_missed_too_much_gets_a_snapshot_while_the_others_se
 
 
 async def test_the_newest_snapshot_is_damaged_on_disk_and_nothing_is_lost(tmp_path: Path) -> None:
-    async with running(tmp_path, size=1, options=OPTIONS) as cluster:
-        async with connect(cluster.servers) as client:
-            await client.create("/fill")
-            await fill(client, 0, 1500)
-            await until(lambda: len(snapshots_of(cluster, 1)) == 2)
-            (member,) = cluster.members
-            await cluster.kill(member)
-            newest = snapshots_of(cluster, member)[-1]
-            content = bytearray(newest.read_bytes())
-            content[len(content) // 2] ^= 1
-            newest.write_bytes(content)
-            await cluster.start()
-            await expect(client, 1500)
+    async with running(tmp_path, size=1, options=OPTIONS) as cluster, connect(cluster.servers) as client:
+        await client.create("/fill")
+        await fill(client, 0, 1500)
+        await until(lambda: len(snapshots_of(cluster, 1)) == 2)
+        (member,) = cluster.members
+        await cluster.kill(member)
+        newest = snapshots_of(cluster, member)[-1]
+        content = bytearray(newest.read_bytes())
+        content[len(content) // 2] ^= 1
+        newest.write_bytes(content)
+        await cluster.start()
+        await expect(client, 1500)
 
 
 async def test_the_log_on_disk_stays_bounded(tmp_path: Path) -> None:

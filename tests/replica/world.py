@@ -23,7 +23,6 @@ from coord.replica.replica import Replica
 from coord_protocol.frames import REPLY_HEADER, REQUEST_HEADER, FrameSplitter, frame
 from coord_protocol.jute import Record
 from coord_protocol.requests import ConnectRequest, ConnectResponse, OpCode
-
 from tests.replica.snapshot_disk import SnapshotDisk
 
 R = TypeVar("R", bound=Record)
