@@ -12,6 +12,7 @@
     8  ReadIndex        term batch
     9  ReadIndexReply   term batch index
    10  NewerTerm        term
+   11  OfferSnapshot    term round index snapshot_term
 
 Terms, indexes, rounds and batches take 8 bytes, lengths and counts 4, flags 1. A run's first index is not
 sent: it follows from what comes before it. The data of runs is copied once, into the message.
@@ -30,6 +31,7 @@ from .messages import (
     AppendReply,
     Message,
     NewerTerm,
+    OfferSnapshot,
     PreVoteReply,
     ReadIndex,
     ReadIndexReply,
@@ -52,6 +54,7 @@ _TIMEOUT_NOW = Struct(">BQ")
 _READ_INDEX = Struct(">BQQ")
 _READ_INDEX_REPLY = Struct(">BQQQ")
 _NEWER_TERM = Struct(">BQ")
+_OFFER_SNAPSHOT = Struct(">BQQQQ")
 
 
 class MalformedMessage(Exception):
@@ -83,6 +86,8 @@ def encode_message(message: Message) -> bytes:
             return _READ_INDEX_REPLY.pack(9, term, batch, index)
         case NewerTerm(term):
             return _NEWER_TERM.pack(10, term)
+        case OfferSnapshot(term, round_, index, snapshot_term):
+            return _OFFER_SNAPSHOT.pack(11, term, round_, index, snapshot_term)
         case _:
             assert_never(message)
 
@@ -190,6 +195,13 @@ def _decode_rare(kind: int, body: bytes) -> Message:
             _, term = _NEWER_TERM.unpack(body)
             _check_numbers(term)
             return NewerTerm(term)
+        case 11:
+            _, term, round_, index, snapshot_term = _OFFER_SNAPSHOT.unpack(body)
+            _check_numbers(term, round_)
+            _check_place(index, snapshot_term, term)
+            if index == 0:
+                raise MalformedMessage("an offer of a snapshot of nothing")
+            return OfferSnapshot(term, round_, index, snapshot_term)
         case -1:
             raise MalformedMessage("an empty message")
         case _:

@@ -3,10 +3,10 @@
 from math import inf
 from typing import TYPE_CHECKING
 
-from .messages import Append, AppendRejected, AppendReply, ReadIndex, ReadIndexReply, VoteReply
+from .messages import Append, AppendRejected, AppendReply, OfferSnapshot, ReadIndex, ReadIndexReply, VoteReply
 from .reads import ForwardedReads
 from .ready import Truncated
-from .types import BEFORE_FIRST, NO_ROUND, Index, MemberId
+from .types import BEFORE_FIRST, NO_ROUND, Index, MemberId, Place, Run
 
 if TYPE_CHECKING:
     from .server import Raft
@@ -16,6 +16,8 @@ class Follower:
     """What a member holds while it follows one leader, or none, in one term."""
 
     __slots__ = (
+        "_offer",
+        "_offer_match",
         "contact",
         "deadline",
         "granted",
@@ -46,6 +48,9 @@ class Follower:
         self.replied_round = NO_ROUND
         self.rejected: AppendRejected | None = None
         """The newest rejection of this turn."""
+        self._offer: tuple[MemberId, Place] | None = None
+        self._offer_match = BEFORE_FIRST
+        """match_index when the offer came."""
         self.reads = ForwardedReads()
 
     def hears_leader(self, now: float, raft: "Raft") -> bool:
@@ -57,14 +62,17 @@ class Follower:
         self.contact = now
         self.deadline = now + self.silence
         log = raft.log
-        last = message.prev_index
+        last, runs = message.prev_index, message.runs
         if not log.has(last, message.prev_term):
-            hint = log.joint(last, message.prev_term)
-            self.rejected = AppendRejected(raft.term, message.round, last, hint, log.term_at(hint))
-            return
-        if message.runs:
-            last = message.runs[-1].last
-            missing = log.missing(message.runs)
+            if last >= log.start.index:
+                self._reject(raft, message)
+                return
+            # What we have cut off is committed, and so is what a leader has: our logs are equal up to our commit
+            # index at least. To look for a conflict before that would find one in what we do not hold.
+            last, runs = raft.commit_index, self._after(raft.commit_index, runs)
+        if runs:
+            last = runs[-1].last
+            missing = log.missing(runs)
             if missing:
                 if missing[0].first <= log.last_index:
                     self._truncate(raft, missing[0].first)
@@ -74,6 +82,43 @@ class Follower:
         # Beyond match_index our log may still differ from the leader's, whatever the leader has committed
         # there.
         raft.commit(min(message.commit_index, self.match_index))
+
+    def _reject(self, raft: "Raft", message: Append) -> None:
+        hint = raft.log.joint(message.prev_index, message.prev_term)
+        assert hint is not None, "the leader lacks what we have cut off, which was committed"
+        self.rejected = AppendRejected(raft.term, message.round, message.prev_index, hint, raft.log.term_at(hint))
+
+    @staticmethod
+    def _after(index: Index, runs: tuple[Run, ...]) -> tuple[Run, ...]:
+        """Those of the runs that follow `index`, a boundary in both logs."""
+        return tuple([run for run in runs if run.first > index])
+
+    def on_offer(self, raft: "Raft", sender: MemberId, message: OfferSnapshot, now: float) -> None:
+        """Paper §7: the leader cannot go on from where our log ends. If we are that far already, it should know."""
+        self.contact = now
+        self.deadline = now + self.silence
+        self.round = max(self.round, message.round)
+        place = Place(message.index, message.snapshot_term)
+        if raft.commit_index >= place.index:
+            self.match_index = max(self.match_index, raft.commit_index)
+        elif raft.log.has(place.index, place.term):
+            self.match_index = max(self.match_index, place.index)
+        elif self.offer is None or self.offer[1].index < place.index:  # the network may turn the order round
+            self._offer = sender, place
+            self._offer_match = self.match_index
+
+    @property
+    def offer(self) -> tuple[MemberId, Place] | None:
+        """The leader, and its snapshot that we need to go on; None if we need none.
+
+        Once we have more in common with the leader than when it made the offer, it has no reason to hold on to it:
+        we installed what we needed, or it was there already. If it still cannot go on, it offers again.
+        """
+        return self._offer if self.match_index == self._offer_match else None
+
+    def on_installed(self, place: Place) -> None:
+        """Our state and log are those at `place` or later. It is committed: our leader's are so as well."""
+        self.match_index = max(self.match_index, place.index)
 
     def _truncate(self, raft: "Raft", first: Index) -> None:
         assert first > raft.commit_index, f"the leader contradicts our committed run at {first}"

@@ -7,21 +7,22 @@
     State Machine Safety    members apply the same runs in the same order
     kept promises           votes, one a term, and acks are on the giver's disk before they leave;
                             what is committed is on the disks of a majority
+    sound snapshots         they stand where something is committed, and logs begin nowhere else
 
 A `Witness` watches a whole cluster from outside, through all crashes: it is told what happens (`started`,
-`sent`, `took`) and asked to look at a member after each turn (`check`). Whatever contradicts anything it ever
-saw raises an AssertionError. Each look costs about what has changed since the last one.
+`sent`, `took`, `installed`) and asked to look at a member after each turn (`check`). Whatever contradicts
+anything it ever saw raises an AssertionError. Each look costs about what has changed since the last one.
 """
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .leader import Leader
-from .messages import AppendReply, Message, RequestVote, VoteReply
+from .messages import AppendReply, Message, OfferSnapshot, RequestVote, VoteReply
 from .quorum import is_majority
 from .server import Raft
-from .types import BEFORE_FIRST, Index, MemberId, Run, Stored, Term
+from .types import BEFORE_FIRST, BEGINNING, Index, MemberId, Place, Run, Stored, Term
 
 
 @dataclass(slots=True)
@@ -34,10 +35,8 @@ class _Seen:
     applied_index: Index
     led: Term | None = None
     """The term in which it was the leader then."""
-    runs: int = 0
-    """How many of its runs were looked at …"""
     last: Run | None = None
-    """… and the last of them."""
+    """The last of its runs that were looked at."""
 
 
 class Witness:
@@ -59,7 +58,8 @@ class Witness:
 
     def started(self, raft: Raft) -> None:
         """A member begins a new life; whether it forgot a promise shows when it speaks."""
-        self._lives[raft.member] = _Seen(raft, raft.term, BEFORE_FIRST, BEFORE_FIRST)
+        self._check_place(raft.member, raft.snapshot)
+        self._lives[raft.member] = _Seen(raft, raft.term, raft.snapshot.index, raft.snapshot.index)
 
     def check(self, raft: Raft, disks: Mapping[MemberId, Stored]) -> None:
         """Look at a member after a turn. `disks`: what each member would recover if it crashed now."""
@@ -67,6 +67,11 @@ class Witness:
         assert seen.raft is raft, "a life that nobody announced"
         assert raft.term >= seen.term, f"member {raft.member} went back from term {seen.term} to {raft.term}"
         assert raft.commit_index >= seen.commit_index, f"member {raft.member} took back what it committed"
+        disk = disks[raft.member]
+        for place in (raft.log.start, raft.snapshot, disk.start, disk.snapshot):
+            self._check_place(raft.member, place)
+        assert raft.log.start.index <= raft.snapshot.index, f"member {raft.member} forgot what no snapshot holds"
+        assert disk.snapshot.index >= raft.snapshot.index, f"member {raft.member} lost its snapshot"
         self._check_log_matching(seen, raft)
         self._check_leader(seen, raft)
         if raft.commit_index > seen.commit_index:
@@ -86,6 +91,22 @@ class Witness:
             seen.applied_index = run.last
         assert seen.applied_index <= raft.commit_index, f"member {raft.member} applies what is not committed"
 
+    def installed(self, raft: Raft, place: Place) -> None:
+        """State Machine Safety: a member goes on from a snapshot, and never back."""
+        seen = self._lives[raft.member]
+        self._check_place(raft.member, place)
+        assert not raft.is_leader, f"leader {raft.member} installs a snapshot"
+        assert place.index > seen.applied_index, f"member {raft.member} goes back to a snapshot at {place.index}"
+        assert raft.log.has(place.index, place.term), f"member {raft.member} installed what its log contradicts"
+        seen.applied_index = place.index
+
+    def _check_place(self, member: MemberId, place: Place) -> None:
+        if place == BEGINNING:
+            return
+        position = self._position.get(place.index)
+        assert position, f"member {member} has a snapshot or a start at {place.index}: nothing is committed there"
+        assert self.history[position - 1].term == place.term, f"{place} of member {member} is not what is committed"
+
     def sent(self, sender: MemberId, to: MemberId, message: Message, disk: Stored) -> None:
         """A message leaves: what it promises must be on the sender's disk by now."""
         match message:
@@ -93,15 +114,14 @@ class Witness:
                 self._check_vote(sender, term, to, disk)
             case RequestVote(term):
                 self._check_vote(sender, term, sender, disk)
-                ends = (disk.runs[-1].term, disk.runs[-1].last) if disk.runs else (0, 0)
+                ends = (disk.runs[-1].term, disk.runs[-1].last) if disk.runs else (disk.start.term, disk.start.index)
                 claim = (message.last_term, message.last_index)
                 assert ends == claim, f"member {sender} boasts of a log that is not on its disk"
             case AppendReply(match_index=index) if index > 0:
-                assert disk.runs, f"member {sender} acknowledges {index} with an empty disk"
-                assert index <= disk.runs[-1].last, f"member {sender} acknowledges {index} too early"
-                run = _ending_at(disk.runs, index)
-                assert run is not None, f"member {sender} acknowledges {index}, inside a run"
-                assert run == _ending_at(self._lives[sender].raft.log.runs, index), f"{index} is another run"
+                self._check_ack(sender, index, disk)
+            case OfferSnapshot(index=index, snapshot_term=term):
+                self._check_place(sender, Place(index, term))
+                assert disk.snapshot.index >= index, f"member {sender} offers a snapshot that it does not have"
             case _:
                 pass
 
@@ -112,6 +132,22 @@ class Witness:
             assert durable.voted_for == candidate, f"the vote of {voter} in term {term} is not durable"
         given = self._votes.setdefault((voter, term), candidate)
         assert given == candidate, f"member {voter} voted for {given} and {candidate} in term {term}"
+
+    def _check_ack(self, member: MemberId, index: Index, disk: Stored) -> None:
+        if index <= disk.start.index:
+            assert index in self._position, f"member {member} acknowledges {index}, inside a run"
+            return
+        assert disk.runs, f"member {member} acknowledges {index} with an empty disk"
+        assert index <= disk.runs[-1].last, f"member {member} acknowledges {index} too early"
+        run = _ending_at(disk.runs, index)
+        assert run is not None, f"member {member} acknowledges {index}, inside a run"
+        log = self._lives[member].raft.log
+        expected = _ending_at(log.runs, index) if index > log.start.index else self._committed_at(index)
+        assert run == expected, f"{index} is another run"
+
+    def _committed_at(self, index: Index) -> Run | None:
+        """The committed run that ends there."""
+        return self.history[self._position[index] - 1] if index else None
 
     def _check_leader(self, seen: _Seen, raft: Raft) -> None:
         """Election Safety; Leader Append-Only is checked while logs are compared."""
@@ -126,18 +162,19 @@ class Witness:
     def _check_log_matching(self, seen: _Seen, raft: Raft) -> None:
         """Log Matching, by induction: a run of an index and term is always the same, and so is the one before
         it."""
-        runs = raft.log.runs
-        known = min(seen.runs, len(runs))
-        if known < seen.runs or (known and runs[known - 1] is not seen.last):
-            assert seen.led != raft.term or not raft.is_leader, f"leader {raft.member} changed its log"
-            known = 0
-        before = runs[known - 1] if known else None
+        runs, start = raft.log.runs, raft.log.start
+        known = 0
+        if seen.last is not None and seen.last.last > start.index:
+            known = bisect_right(runs, seen.last.last, key=lambda run: run.last)
+            if not known or runs[known - 1] is not seen.last:
+                assert seen.led != raft.term or not raft.is_leader, f"leader {raft.member} changed its log"
+                known = 0
+        before = runs[known - 1] if known else self._committed_at(start.index)
         for run in runs[known:]:
             made, made_after = self._made.setdefault((run.first, run.term), (run, before))
             assert made == run, f"two runs at {run.first} in term {run.term}"
             assert made_after == before, f"two pasts before {run.first} in term {run.term}"
             before = run
-        seen.runs = len(runs)
         seen.last = before
 
     def _check_committed(self, raft: Raft, disks: Mapping[MemberId, Stored]) -> None:
@@ -148,7 +185,7 @@ class Witness:
         if raft.commit_index <= end:
             position = self._position.get(raft.commit_index)
             assert position, f"member {raft.member} commits the middle of a run, at {raft.commit_index}"
-            assert _ending_at(raft.log.runs, raft.commit_index) == self.history[position - 1], (
+            assert raft.log.has(raft.commit_index, self.history[position - 1].term), (
                 f"member {raft.member} commits another run at {raft.commit_index} than others"
             )
             return

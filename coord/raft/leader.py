@@ -6,12 +6,13 @@ What leaves in a turn is decided once, at its end. Each peer gets the runs it la
 several when they exceed max_append_bytes and the window allows; what the window does not allow follows when
 acks open it. A peer that lacks nothing gets an empty Append if a round has started (heartbeat, reads) or the
 commit index has moved since the last one. So a peer gets one message a turn, and often the same object as the
-others.
+others. A peer that needs what our log does not hold any more gets an offer of our snapshot in place of the
+empty Append that starts a round; it follows us, votes in our quorums and confirms our rounds like the others.
 """
 
 from typing import TYPE_CHECKING
 
-from .messages import Append, AppendRejected, AppendReply, ReadIndex, ReadIndexReply, TimeoutNow
+from .messages import Append, AppendRejected, AppendReply, OfferSnapshot, ReadIndex, ReadIndexReply, TimeoutNow
 from .progress import Progress
 from .quorum import agreed
 from .reads import ReadRequest, ReadRounds
@@ -101,7 +102,7 @@ class Leader:
 
     # What the peers and the disk say.
 
-    def on_append_reply(self, sender: MemberId, message: AppendReply, now: float) -> None:
+    def on_append_reply(self, raft: "Raft", sender: MemberId, message: AppendReply, now: float) -> None:
         """The peer took our Appends up to this round; its disk is as far as it says."""
         assert message.round <= self.round, "a round that we never started is confirmed"
         peer = self.progress[sender]
@@ -110,9 +111,13 @@ class Leader:
         peer.answered(message.round, now)
         if peer.acknowledge(message.match_index):
             self._disk_moved = True
-        if peer.is_probing and message.round >= peer.fed_since:
-            # All Appends since then were probes of the same place, and one was accepted.
-            peer.is_probing = False
+        if peer.is_probing:
+            if peer.is_behind:
+                if peer.match_index >= raft.log.start.index:
+                    peer.catch_up()
+            elif message.round >= peer.fed_since:
+                # All Appends since then were probes of the same place, and one was accepted.
+                peer.is_probing = False
 
     def on_append_rejected(self, raft: "Raft", sender: MemberId, message: AppendRejected, now: float) -> None:
         """§5.3: the peer lacks what we built on; go back to where its log may join ours."""
@@ -121,9 +126,13 @@ class Leader:
         if message.round < peer.fed_since or message.prev_index <= peer.match_index:
             return  # it tells about what we sent before we last fell back, or before an ack
         hint = raft.log.joint(message.hint_index, message.hint_term)
-        assert hint < message.prev_index, "a step back that is none"
+        joint = peer.match_index if hint is None else max(hint, peer.match_index)
+        assert joint < message.prev_index, "a step back that is none"
         self.round = Round(self.round + 1)
-        peer.fall_back(max(hint, peer.match_index), self.round)
+        if joint < raft.log.start.index:
+            peer.fall_behind(joint, self.round)
+        else:
+            peer.fall_back(joint, self.round)
 
     def on_read_index(self, sender: MemberId, message: ReadIndex) -> None:
         """A follower's reads join the next round."""
@@ -132,6 +141,14 @@ class Leader:
     def on_persisted(self, raft: "Raft", now: float) -> None:
         """Our own disk counts like a peer's."""
         self._disk_moved = True
+
+    def on_compacted(self, raft: "Raft") -> None:
+        """The log starts later now: for some peer perhaps too late."""
+        late = [peer for peer in self._peers if peer.sent_index < raft.log.start.index and not peer.is_behind]
+        if late:
+            self.round = Round(self.round + 1)
+        for peer in late:
+            peer.fall_behind(peer.sent_index, self.round)
 
     def on_peer_lost(self, raft: "Raft", member: MemberId, now: float) -> None:
         """What was on the way to it may be lost: look for the place to go on from."""
@@ -202,15 +219,23 @@ class Leader:
                 peer.sent_round, peer.sent_commit = round_, commit_index
                 outbox.append((peer.member, append))
             if peer.sent_round < round_ or (peer.sent_commit < commit_index and not peer.is_probing):
-                # Built on the last run we sent: if that was lost, this bounces, and we know.
-                if append is None or append.prev_index != peer.sent_index or append.runs:
-                    append = self._append(raft, peer.sent_index, ())
-                (outbox if peer.sent_round < round_ else notices).append((peer.member, append))
+                if peer.is_behind:
+                    outbox.append((peer.member, self._offer(raft)))
+                else:
+                    # Built on the last run we sent: if that was lost, this bounces, and we know.
+                    if append is None or append.prev_index != peer.sent_index or append.runs:
+                        append = self._append(raft, peer.sent_index, ())
+                    (outbox if peer.sent_round < round_ else notices).append((peer.member, append))
                 peer.sent_round, peer.sent_commit = round_, commit_index
 
     def _append(self, raft: "Raft", prev_index: Index, runs: tuple[Run, ...]) -> Append:
         prev_term = raft.log.term_at(prev_index)
         return Append(raft.term, prev_index, prev_term, raft.commit_index, self.round, runs)
+
+    def _offer(self, raft: "Raft") -> OfferSnapshot:
+        place = raft.snapshot
+        assert place.index >= raft.log.start.index, "the log was cut where no snapshot stands"
+        return OfferSnapshot(raft.term, self.round, place.index, place.term)
 
     def _answer_reads(self, raft: "Raft") -> None:
         """Thesis §6.4: a majority took us for the leader in a round that began after these reads came."""

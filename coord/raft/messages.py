@@ -8,9 +8,10 @@ two peers that are equally far): whoever encodes may do it once per object.
     RequestPreVote            PreVoteReply                            thesis §9.6
     RequestVote               VoteReply, once the vote is durable     paper §5.2, §5.4.1
     Append                    AppendReply or AppendRejected           paper §5.3
+    OfferSnapshot             AppendReply                             paper §7
     TimeoutNow                RequestVote(transfer=True) to all       thesis §3.10
     ReadIndex                 ReadIndexReply                          thesis §6.4
-    any of the last three,    NewerTerm
+    any of the last four,     NewerTerm
     of a term that is over
 
 How an answer to an Append can be prompt although the disk is slow: AppendReply reports two things that become
@@ -20,6 +21,10 @@ leader's *and on this disk*; it is reported as it is, and again when the disk ha
 when either has moved, at most once a turn. So an Append that needs an answer carries a new round (heartbeats,
 probes, reads), and an empty one that only brings a newer commit index carries a round already answered and
 costs no answer.
+
+An OfferSnapshot takes the place of an Append for a peer that needs runs which the leader has cut off; it carries a
+round in the same way. The snapshot itself travels outside of Raft: whoever is behind fetches it. That it has it,
+the leader learns from match_index.
 """
 
 from typing import TypeAlias
@@ -82,7 +87,7 @@ class AppendReply(msgspec.Struct, frozen=True, gc=False):
 
     term: Term
     round: Round
-    """The newest round among the Appends of this term that were accepted."""
+    """The newest round among the Appends of this term that were accepted, and among its offers."""
     match_index: Index
     """Durable here and equal to the leader's log up to this index."""
 
@@ -98,6 +103,15 @@ class AppendRejected(msgspec.Struct, frozen=True, gc=False):
     """The last entry here that is not after prev_index and whose term is not above prev_term …"""
     hint_term: Term
     """… and its term: nothing that the leader holds of later terms up to there can be here."""
+
+
+class OfferSnapshot(msgspec.Struct, frozen=True, gc=False):
+    """My log does not go back as far as yours: fetch my snapshot of the state at (index, snapshot_term)."""
+
+    term: Term
+    round: Round
+    index: Index
+    snapshot_term: Term
 
 
 class TimeoutNow(msgspec.Struct, frozen=True, gc=False):
@@ -142,6 +156,7 @@ Message: TypeAlias = (
     | ReadIndex
     | ReadIndexReply
     | NewerTerm
+    | OfferSnapshot
 )
 
 Outgoing: TypeAlias = tuple[MemberId, Message]

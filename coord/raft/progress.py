@@ -1,12 +1,15 @@
 """The leader's view of one peer: how much it holds, and how fast to feed it.
 
-A peer is in one of two states (etcd-io/raft design.md; pipelining: thesis §10.2.2):
+A peer is in one of three states (etcd-io/raft design.md; pipelining: thesis §10.2.2):
 
     probing       Appends go out empty, one a round; we look for the point where its log joins ours
     replicating   a window of Appends in flight; sent_index runs ahead of match_index
+    behind        our log starts after that point: in place of Appends it is offered our snapshot, once a round
 
 A new leader is an optimist: it starts replicating from its own log's end, where most peers are. A rejection,
-or the loss of the connection, leads to probing; the first accepted probe leads back.
+or the loss of the connection, leads to probing; the first accepted probe leads back. Who is behind is so until its
+disk holds a place that our log goes on from; nothing is remembered of which snapshot it was offered, so none can be
+waited for in vain.
 """
 
 from collections import deque
@@ -24,12 +27,16 @@ class Progress:
 
     sent_index: Index
     """Last entry sent, on which the next Append builds: the paper's nextIndex less one. When we fall back it
-    is where the logs may join. Never below match_index."""
+    is where the logs may join. Never below match_index; before the log's start only for who is behind."""
 
     contact: float
     """When it last answered us."""
 
     is_probing: bool = False
+    """Nothing but probes or offers may leave."""
+
+    is_behind: bool = False
+    """Then is_probing as well: no runs may leave, and the probes are offers."""
 
     match_index: Index = BEFORE_FIRST
     """Highest entry known to be on the peer's disk; it never moves back."""
@@ -91,16 +98,29 @@ class Progress:
         if index > self.sent_index:
             # After we fell back, a late ack of an earlier Append can overtake us; the logs join there, then.
             self.sent_index = index
-            self.is_probing = False
+            self.is_probing = self.is_behind
         return True
 
     def fall_back(self, index: Index, round_: Round) -> None:
         """Its log may join ours after `index`: go on from there, with Appends of at least this round."""
+        assert not self.is_behind, "it was sent nothing that it could reject"
         assert index >= self.match_index
         self.sent_index = index
         self.probe(round_)
         # What was acknowledged stays there: no need to ask.
         self.is_probing = index != self.match_index
+
+    def fall_behind(self, index: Index, round_: Round) -> None:
+        """It needs what follows `index`, and we have that no more: offer it a snapshot from this round on."""
+        assert index >= self.match_index
+        self.sent_index = index
+        self.probe(round_)
+        self.is_behind = True
+
+    def catch_up(self) -> None:
+        """Its disk holds a place from which our log goes on."""
+        assert self.sent_index == self.match_index
+        self.is_behind = self.is_probing = False
 
     def probe(self, round_: Round) -> None:
         """What is in flight may be lost: ask whether it arrived, in this round."""

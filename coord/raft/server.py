@@ -18,6 +18,7 @@ from .messages import (
     AppendReply,
     Message,
     NewerTerm,
+    OfferSnapshot,
     Outgoing,
     PreVoteReply,
     ReadIndex,
@@ -38,13 +39,13 @@ from .ready import (
     Voted,
 )
 from .types import (
-    BEFORE_FIRST,
     MAX_RUN_BYTES,
     MAX_RUN_COUNT,
     HardState,
     Index,
     MemberId,
     NotLeader,
+    Place,
     Run,
     Stored,
     Term,
@@ -76,6 +77,7 @@ class Raft:
         "notices",
         "outbox",
         "role",
+        "snapshot",
         "term",
         "voted_for",
     )
@@ -88,13 +90,15 @@ class Raft:
 
         self.term = stored.hard_state.term
         self.voted_for = stored.hard_state.voted_for
-        self.log = Log(stored.runs)
-        assert self.term >= self.log.last_term, "the log is of a later term than the hard state"
+        self.log = Log(stored.runs, stored.start)
+        self.snapshot = stored.snapshot
+        """Where the newest durable snapshot of this member stands: what a leader offers to who is behind."""
+        assert self.log.has(self.snapshot.index, self.snapshot.term), "the log does not go on from the snapshot"
 
-        self.commit_index = BEFORE_FIRST
+        self.commit_index = self.snapshot.index
         self.leader: MemberId | None = None
         self._now = now
-        self._commit_taken = BEFORE_FIRST
+        self._commit_taken = self.snapshot.index
         self._token = 0
         self._saved = 0
         self._hard_state_changed = False
@@ -106,6 +110,11 @@ class Raft:
         """What leaves with this turn."""
         self._reads: list[ReadReady] = []
         self._happened: list[Happened] = []
+
+        if self.term < self.snapshot.term:
+            # A snapshot of a leader was durable before we had stored its term, in which we cannot have voted then.
+            self._set_hard_state(self.snapshot.term, None)
+        assert self.term >= self.log.last_term, "the log is of a later term than the hard state"
 
         # A cluster that starts must not wait for the silence of a leader that never was.
         self.role: Role = Follower(now, config.heartbeat_interval * (1 + jitter()), NO_CONTACT)
@@ -151,7 +160,7 @@ class Raft:
         match message:  # the most frequent first
             case AppendReply():
                 if isinstance(role, Leader):
-                    role.on_append_reply(sender, message, now)
+                    role.on_append_reply(self, sender, message, now)
             case Append():
                 follower = self._follow(sender, now)
                 if follower is not None:
@@ -178,6 +187,10 @@ class Raft:
             case TimeoutNow():
                 if isinstance(role, Follower) and sender == self.leader:
                     self.become_candidate(now, pre=False, transfer=True)
+            case OfferSnapshot():
+                follower = self._follow(sender, now)
+                if follower is not None:
+                    follower.on_offer(self, sender, message, now)
             case NewerTerm():
                 pass  # settling the term was all there was to it
             case _:
@@ -230,6 +243,43 @@ class Raft:
         if isinstance(self.role, Leader):
             self.role.start_transfer(self, to, now)
 
+    def install(self, place: Place) -> bool:
+        """Go on from a snapshot that is durable here, and whose state is loaded and waits to be the machine's.
+
+        Returns False if it is of no use, which it may have become while it was on the way: we know of more that is
+        committed, or lead. Then nothing happened, and the state must be dropped. If True, the next of
+        `Ready.committed` follow `place`.
+        """
+        if isinstance(self.role, Leader) or place.index <= self.commit_index:
+            return False
+        if not self.log.has(place.index, place.term):
+            self.log.restart(place)
+            if isinstance(self.role, Candidate):
+                # The log that it boasts of is gone; what it said may get it votes, but never enough: a log that
+                # lacks what is committed does not win.
+                self.become_follower(self.term, None, self._now)
+        self.commit_index = self._commit_taken = place.index
+        self.snapshot = place
+        if isinstance(self.role, Follower):
+            self.role.on_installed(place)
+        return True
+
+    def snapshot_saved(self, place: Place) -> None:
+        """A snapshot of our own state is durable; it may be late, and older than another."""
+        assert place.index <= self._commit_taken, "a snapshot of what was not applied"
+        if place.index > self.snapshot.index:
+            self.snapshot = place
+
+    def compact(self, index: Index) -> None:
+        """Forget the runs up to `index`, a boundary, that the newest snapshot holds. A peer that needs them gets that.
+
+        Costs a peer that is only slow a whole snapshot: leave the runs that peers lack, as long as there is room.
+        """
+        assert index <= self.snapshot.index, "no snapshot holds what is to be forgotten"
+        self.log.compact(index)
+        if isinstance(self.role, Leader):
+            self.role.on_compacted(self)
+
     def take_ready(self) -> Ready:
         """End the turn: what is to be done for all its inputs together."""
         self.role.finish_turn(self)
@@ -266,7 +316,7 @@ class Raft:
                 # Thesis §4.2.3: entering the term would already unseat the leader that we hear.
                 self.send(sender, VoteReply(self.term, granted=False))
                 return False
-            case Append():
+            case Append() | OfferSnapshot():
                 self.become_follower(message.term, sender, now)
             case _:
                 self.become_follower(message.term, None, now)
@@ -279,7 +329,7 @@ class Raft:
                 self.send(sender, PreVoteReply(self.term, granted=False))
             case RequestVote():
                 self.send(sender, VoteReply(self.term, granted=False))
-            case Append() | TimeoutNow() | ReadIndex():
+            case Append() | OfferSnapshot() | TimeoutNow() | ReadIndex():
                 self.send(sender, NewerTerm(self.term))
             case AppendReply() | AppendRejected() | PreVoteReply() | VoteReply() | ReadIndexReply() | NewerTerm():
                 pass  # answers to what we asked in that term
@@ -339,8 +389,8 @@ class Raft:
         hard_state = HardState(self.term, self.voted_for) if self._hard_state_changed else None
         self._hard_state_changed = False
         self._token += 1
-        truncate_from, runs = self.log.hand_out(self._token)
-        return Persist(self._token, hard_state, truncate_from, runs)
+        runs, truncate_from, restart_at = self.log.hand_out(self._token)
+        return Persist(self._token, hard_state, truncate_from, runs, restart_at)
 
     def _take_committed(self) -> list[Run]:
         if self._commit_taken == self.commit_index:

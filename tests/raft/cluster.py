@@ -15,6 +15,7 @@ from coord.raft import (
     MemberId,
     Message,
     Persist,
+    Place,
     Raft,
     Run,
     Stored,
@@ -22,18 +23,27 @@ from coord.raft import (
     encode_message,
 )
 from coord.raft.invariants import Witness
+from coord.raft.log import Log
 from coord.raft.ready import Happened, ReadReady
-from coord.raft.types import BEFORE_FIRST, Index
+from coord.raft.types import BEFORE_FIRST, BEGINNING, Index
+
+KEPT_SNAPSHOTS = 2
 
 
 @dataclass(slots=True)
 class Disk:
-    """Does what it is asked in order; a crash loses what it has not done."""
+    """Does what it is asked in order; a crash loses what it has not done. Snapshots have files and an order of their
+    own: they become durable long before or after what the log is told in the same turn."""
 
     stored: Stored = field(default_factory=Stored.nothing)
+    """What recovery would find."""
     queue: deque[Persist] = field(default_factory=deque)
     done: int = 0
     """The newest token that is durable; answered or not."""
+    snapshots: list[Place] = field(default_factory=list)
+    """The newest that are durable, oldest first."""
+    _log: Stored | None = None
+    """The log's files, where recovery would not take them as they are: they do not hold the newest snapshot."""
 
     def write(self) -> None:
         """Do the oldest thing in the queue."""
@@ -48,13 +58,56 @@ class Disk:
             self._apply(persist, min(runs, len(persist.runs)))
         self.queue.clear()
         self.done = 0
+        self._log = None  # recovery has made the files so
+
+    def save_snapshot(self, place: Place) -> None:
+        """A snapshot is durable and has its name. Out of those that are too many, the oldest goes."""
+        if place not in self.snapshots:
+            self.snapshots = sorted([*self.snapshots, place], key=lambda one: one.index)[-KEPT_SNAPSHOTS:]
+            self._settle(self._log or self.stored)
+
+    def damage_snapshot(self) -> None:
+        """The newest snapshot turns out to be damaged when it is read, if the older one and the log can replace it."""
+        log = self._log or self.stored
+        if len(self.snapshots) > 1 and _holds(log, self.snapshots[-2]) and _holds(log, self.snapshots[-1]):
+            del self.snapshots[-1]
+            self._settle(log)
+
+    def cut(self) -> None:
+        """Drop the runs that the oldest snapshot holds, so that each of those that are kept can be gone on from."""
+        log = self._log or self.stored
+        oldest = self.snapshots[0] if self.snapshots else BEGINNING
+        if oldest.index > log.start.index and _holds(log, oldest):
+            kept = [run for run in log.runs if run.first > oldest.index]
+            self._settle(Stored(log.hard_state, kept, oldest))
 
     def _apply(self, persist: Persist, runs: int) -> None:
-        kept = list(self.stored.runs)
-        if persist.truncate_from is not None:
+        log = self._log or self.stored
+        start, kept = log.start, list(log.runs)
+        if persist.restart_at is not None:
+            start, kept = persist.restart_at, []
+            assert persist.truncate_from is None, "a restart takes the place of a truncation"
+            assert start in self.snapshots or start.index < self.snapshots[0].index, "no snapshot to restart at"
+        elif persist.truncate_from is not None:
             kept = [run for run in kept if run.first < persist.truncate_from]
-        kept += persist.runs[:runs]
-        self.stored = Stored(persist.hard_state or self.stored.hard_state, kept)
+        for run in persist.runs[:runs]:
+            assert run.first == (kept[-1].last if kept else start.index) + 1, "a gap on the disk"
+            kept.append(run)
+        self._settle(Stored(persist.hard_state or log.hard_state, kept, start))
+
+    def _settle(self, log: Stored) -> None:
+        """A log that does not hold the newest snapshot is restarted there by recovery."""
+        newest = self.snapshots[-1] if self.snapshots else BEGINNING
+        if _holds(log, newest):
+            self._log = None
+            self.stored = Stored(log.hard_state, log.runs, log.start, newest)
+        else:
+            self._log = log
+            self.stored = Stored(log.hard_state, [], newest, newest)
+
+
+def _holds(stored: Stored, place: Place) -> bool:
+    return Log(stored.runs, stored.start).has(place.index, place.term)
 
 
 @dataclass(slots=True)
@@ -115,9 +168,10 @@ class Cluster:
         member = self.members[number]
         assert member.raft is None
         member.config = replace(member.config, incarnation=member.config.incarnation + 1)
-        stored = Stored(member.disk.stored.hard_state, list(member.disk.stored.runs))
+        stored = member.disk.stored
+        stored = Stored(stored.hard_state, list(stored.runs), stored.start, stored.snapshot)
         member.raft = Raft(member.config, stored, self.now, self._jitter)
-        member.applied = BEFORE_FIRST
+        member.applied = stored.snapshot.index
         self.witness.started(member.raft)
         self.end_turn(number)
 
@@ -169,6 +223,40 @@ class Cluster:
             member.reads[self._requests] = self.committed
             member.raft.read_index(self._requests, self.now)
         return self._requests
+
+    def snapshot_place(self, number: MemberId) -> Place:
+        """Where a snapshot of a member's state would stand now."""
+        member = self.members[number]
+        assert member.raft is not None
+        return Place(member.applied, member.raft.log.term_at(member.applied))
+
+    def snapshot_saved(self, number: MemberId, place: Place) -> None:
+        """A member learns that a snapshot of its own state is durable."""
+        raft = self.members[number].raft
+        if raft is not None:
+            raft.snapshot_saved(place)
+
+    def compact(self, number: MemberId, chance: float = 1.0) -> None:
+        """A member forgets runs, up to a boundary no later than its newest snapshot."""
+        raft = self.members[number].raft
+        if raft is None:
+            return
+        boundaries = [run.last for run in raft.log.runs if run.last <= raft.snapshot.index]
+        if boundaries:
+            raft.compact(boundaries[int(chance * (len(boundaries) - 1))])
+
+    def fetched(self, number: MemberId, place: Place) -> None:
+        """A snapshot that a member was offered is whole and durable on its disk; it does not know yet."""
+        self.members[number].disk.save_snapshot(place)
+
+    def install(self, number: MemberId, place: Place) -> bool:
+        """A member has loaded such a snapshot, and goes on from it if it is of use."""
+        member = self.members[number]
+        if member.raft is None or not member.raft.install(place):
+            return False
+        self.witness.installed(member.raft, place)
+        member.applied = place.index
+        return True
 
     def lose_connection(self, number: MemberId, peer: MemberId) -> None:
         """A member's transport reports that a peer is gone."""

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from heapq import heappop, heappush
 from random import Random
 
-from coord.raft import Config, MemberId
+from coord.raft import Config, MemberId, Place, Raft
+from coord.raft.follower import Follower
 
 from .cluster import Cluster, Letter
 
@@ -32,6 +33,10 @@ class Weather:
     pauses: float = 0.0
     false_alarms: float = 0.0
     transfers: float = 0.0
+    snapshots: float = 0.0
+    cuts_of_logs: float = 0.0
+    fetch: float = 0.01
+    damage: float = 0.0
     proposals: float = 50.0
     reads: float = 20.0
 
@@ -54,12 +59,16 @@ class Weather:
             pauses=some(0.3, 1.0),
             false_alarms=some(0.3, 3.0),
             transfers=some(0.3, 1.0),
+            snapshots=some(0.7, 20.0),
+            cuts_of_logs=some(0.8, 20.0),
+            fetch=rng.choice((0.001, 0.05, 1.0)),
+            damage=some(0.3, 0.5),
             proposals=rng.choice((5.0, 50.0, 300.0)),
             reads=rng.choice((5.0, 50.0)),
         )
 
 
-CLEAR = Weather()
+CLEAR = Weather(snapshots=2.0, cuts_of_logs=2.0)
 
 
 class Storm:
@@ -87,6 +96,10 @@ class Storm:
         """The life in which each member's disk works on something; 0 for none."""
         self.cuts: set[tuple[MemberId, MemberId]] = set()
         """Directions in which nothing gets through."""
+        self._fetching: dict[MemberId, tuple[MemberId, Place] | None] = dict.fromkeys(self.members)
+        """What each member fetches or loads."""
+        self.installed = 0
+        """How many snapshots were installed."""
         for member in self.members:
             self._after_turn(member)
         for rate, act in (
@@ -96,6 +109,8 @@ class Storm:
             ("pauses", self._pause_somebody),
             ("false_alarms", self._alarm_somebody),
             ("transfers", self._transfer),
+            ("snapshots", self._take_snapshot),
+            ("cuts_of_logs", self._cut_logs),
             ("proposals", self._propose),
             ("reads", self._read),
         ):
@@ -168,6 +183,7 @@ class Storm:
             self._send(letter)
         self.cluster.wire.clear()
         self._work_disk(member)
+        self._fetch(member, raft)
         self._wake(member, raft.next_deadline())
 
     def _send(self, letter: Letter) -> None:
@@ -200,11 +216,70 @@ class Storm:
 
         self.at(self.now + self.rng.random() * self.weather.disk, finish)
 
+    # Snapshots.
+
+    def _take_snapshot(self) -> None:
+        """Somebody writes its state down, in its own time; it learns about it some time after that."""
+        number = self.rng.choice(self.members)
+        member = self.cluster.members[number]
+        if member.raft is None or member.applied <= member.raft.snapshot.index:
+            return
+        life, place = member.config.incarnation, self.cluster.snapshot_place(number)
+
+        def finish() -> None:
+            if member.config.incarnation == life and member.raft is not None:
+                member.disk.save_snapshot(place)
+                self.at(self.now + self.rng.random() * self.weather.turn, answer)
+
+        def answer() -> None:
+            if member.config.incarnation == life:
+                self.post(number, lambda: self.cluster.snapshot_saved(number, place))
+
+        self.at(self.now + self.rng.random() * self.weather.fetch, finish)
+
+    def _cut_logs(self) -> None:
+        """Somebody forgets runs in memory, somebody on its disk."""
+        number, chance = self.rng.choice(self.members), self.rng.choice((0.0, 0.5, 1.0, 1.0))
+        self.post(number, lambda: self.cluster.compact(number, chance))
+        self.cluster.members[self.rng.choice(self.members)].disk.cut()
+
+    def _fetch(self, number: MemberId, raft: Raft) -> None:
+        """Fetch what is on offer, one at a time, to the end: the offer may be another or none by then."""
+        if not isinstance(raft.role, Follower) or raft.role.offer is None or self._fetching[number] is not None:
+            return
+        member = self.cluster.members[number]
+        life = member.config.incarnation
+        self._fetching[number] = offer = raft.role.offer
+        leader, place = offer
+
+        def arrive() -> None:
+            if self._fetching[number] is not offer:
+                return
+            if (leader, number) in self.cuts or self.rng.random() < self.weather.loss:
+                self._fetching[number] = None  # the offer is still there, or comes again
+                return
+            self.cluster.fetched(number, place)
+            self.at(self.now + self.rng.random() * self.weather.fetch, load)
+
+        def load() -> None:
+            if member.config.incarnation == life and self._fetching[number] is offer:
+                self._fetching[number] = None
+                for _ in range(1 + (self.rng.random() < self.weather.repeats)):
+                    self.post(number, install)
+
+        def install() -> None:
+            self.installed += self.cluster.install(number, place)
+
+        self.at(self.now + self.rng.random() * self.weather.fetch, arrive)
+
     # Trouble.
 
     def crash(self, number: MemberId) -> None:
         """Kill a member; the others' transports notice, or not."""
         self.cluster.crash(number, torn=self.rng.randrange(3))
+        self._fetching[number] = None
+        if self.rng.random() < self.weather.damage:
+            self.cluster.members[number].disk.damage_snapshot()
         self._inboxes[number].clear()
         self._turns[number] = NEVER
         for other in self.members:
@@ -214,6 +289,7 @@ class Storm:
     def kill(self, number: MemberId) -> None:
         """Kill a member so that all others notice; its last words may arrive before that or after."""
         self.cluster.crash(number)
+        self._fetching[number] = None
         self._inboxes[number].clear()
         self._turns[number] = NEVER
         for other in self.cluster.alive:

@@ -13,6 +13,7 @@ from coord.raft.messages import (
     AppendRejected,
     AppendReply,
     NewerTerm,
+    OfferSnapshot,
     PreVoteReply,
     ReadIndex,
     ReadIndexReply,
@@ -76,6 +77,13 @@ def rejections(draw: st.DrawFn) -> AppendRejected:
     return AppendRejected(Term(term), Round(draw(NUMBERS)), Index(prev_index), Index(hint_index), Term(hint_term))
 
 
+@st.composite
+def offers(draw: st.DrawFn) -> OfferSnapshot:
+    term = draw(TERMS)
+    index, snapshot_term = draw(places(term).filter(any))
+    return OfferSnapshot(Term(term), Round(draw(NUMBERS)), Index(index), Term(snapshot_term))
+
+
 MESSAGES: st.SearchStrategy[Message] = st.one_of(
     appends(),
     st.builds(AppendReply, TERMS, NUMBERS, NUMBERS),
@@ -88,6 +96,7 @@ MESSAGES: st.SearchStrategy[Message] = st.one_of(
     st.builds(ReadIndex, TERMS, NUMBERS),
     st.builds(ReadIndexReply, TERMS, NUMBERS, NUMBERS),
     st.builds(NewerTerm, TERMS),
+    offers(),
 )
 
 
@@ -157,6 +166,10 @@ def test_number_of_runs_is_bounded() -> None:
         append("1/1", "3/2", term=2),
         append("2/1", "1/2", term=2),
         append("3/1", term=2),
+        OfferSnapshot(Term(2), Round(1), Index(5), Term(3)),
+        OfferSnapshot(Term(2), Round(1), Index(5), Term(0)),
+        OfferSnapshot(Term(2), Round(1), Index(0), Term(0)),
+        OfferSnapshot(Term(2), Round(MAX_NUMBER + 1), Index(5), Term(2)),
     ],
 )
 def test_what_no_member_would_say_is_refused(message: Message) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coord.raft.log import Log
-from coord.raft.types import MAX_RUNS, Index, Run, Term
+from coord.raft.types import MAX_RUNS, Index, Place, Run, Term
 
 from .texts import runs, show_run
 
@@ -100,7 +100,7 @@ class Model:
 
     entries: list[int] = field(default_factory=list)
     disk: list[int] = field(default_factory=list)
-    under_way: list[tuple[int, Index | None, list[Run]]] = field(default_factory=list)
+    under_way: list[tuple[int, list[Run], Index | None, Place | None]] = field(default_factory=list)
 
 
 STEPS = st.lists(
@@ -130,7 +130,7 @@ def test_log_and_disk_agree_with_the_model(steps: list[tuple[str, int]]) -> None
             model.under_way.append((token, *log.hand_out(token)))
         elif step == "save" and model.under_way:
             done = 1 + chance % len(model.under_way)
-            for _, cut, new in model.under_way[:done]:
+            for _, new, cut, _ in model.under_way[:done]:
                 if cut is not None:
                     del model.disk[cut - 1 :]
                 for one in new:

@@ -211,8 +211,8 @@ def test_two_leaders_of_a_term_are_refused() -> None:
 
 
 def test_log_that_does_not_begin_at_the_beginning_is_refused() -> None:
-    """There are no snapshots yet that it could stand on."""
-    with pytest.raises(AssertionError, match="needs a snapshot"):
+    """What it follows must be known: `Stored.start`."""
+    with pytest.raises(AssertionError, match="a gap: 5 after 0"):
         follower("1/5 1/6")
 
 

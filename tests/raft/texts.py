@@ -14,6 +14,7 @@ from coord.raft.messages import (
     AppendReply,
     Message,
     NewerTerm,
+    OfferSnapshot,
     Outgoing,
     PreVoteReply,
     ReadIndex,
@@ -85,6 +86,8 @@ def render(message: Message) -> str:
             return f"read-index t{term} #{batch & 0xFFFF_FFFF} {index}"
         case NewerTerm(term):
             return f"newer-term t{term}"
+        case OfferSnapshot(term, round_, index, snapshot_term):
+            return f"offer t{term} {snapshot_term}/{index} r{round_}"
         case _:
             assert_never(message)
 
