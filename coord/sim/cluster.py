@@ -221,7 +221,7 @@ class Cluster:
 
     def _fail_sync(self, server: Server, lasts: float) -> None:
         if server.process is not None:
-            server.process.disk.files.fails_next_sync = True
+            server.process.disk.files.trouble.fails_next_sync = True
         self.timeline.after(lasts, server.start)
 
     def _split(self, fault: Split) -> None:

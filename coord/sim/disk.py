@@ -4,7 +4,7 @@ side.
 A `Platter` is the hardware: it outlives processes and power. Each inode has the bytes that are safe, and the
 writes since its last sync, of which a power failure keeps any sectors and any part of a sector. Names are
 kept apart from inodes, as on a real file system: what `create`, `rename` and `remove` did is safe only after
-`sync_directory`.
+`sync_directory`. A subdirectory is a platter of its own that loses power with the one above it.
 
 `VirtualFiles` is what one process sees of it. Its calls take effect for the process at once, but reach the
 platter only with `settle`, which the simulator calls when the disk would have answered: a crash before that
@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
 from random import Random
-from typing import Any
+from typing import Any, TypeAlias
 
 from coord.storage.errors import DirectoryInUse
 from coord.storage.files import LOCK_NAME
@@ -38,19 +38,16 @@ class Inode:
     """What a read returns while the machine runs."""
 
     safe: bytearray = field(default_factory=bytearray)
-    """What survives anything."""
-
-    is_sized: bool = False
-    """It was synced once, so that its length is safe."""
+    """What survives anything; shorter than `cached` if it has grown since the last sync, and empty before the first."""
 
     unsafe: list[tuple[int, bytes]] = field(default_factory=list)
     """Writes since the last sync: (offset, bytes)."""
 
 
 class Platter:
-    """The hardware under one server."""
+    """The hardware under one directory of one server."""
 
-    __slots__ = ("_kept", "_name_changes", "chance", "is_locked", "names")
+    __slots__ = ("_kept", "_name_changes", "_subdirectories", "chance", "is_locked", "names")
 
     def __init__(self, chance: Random) -> None:
         self.chance = chance
@@ -61,7 +58,12 @@ class Platter:
         """The directory as it is safe."""
 
         self._name_changes: list[tuple[str, str, str, Inode]] = []
+        self._subdirectories: dict[str, Platter] = {}
         self.is_locked = False
+
+    def subdirectory(self, name: str) -> "Platter":
+        """Always there: to whoever asks for it, one that was never made is an empty one."""
+        return self._subdirectories.setdefault(name, Platter(self.chance))
 
     # What a file system does.
 
@@ -73,11 +75,13 @@ class Platter:
         inode.cached[offset : offset + len(data)] = data
         inode.unsafe.append((offset, data))
 
+    def grow(self, name: str, size: int) -> None:
+        cached = self.names[name].cached
+        cached.extend(bytes(size - len(cached)))
+
     def sync(self, name: str) -> None:
         inode = self.names[name]
-        if not inode.is_sized:
-            inode.safe = bytearray(len(inode.cached))
-            inode.is_sized = True
+        inode.safe.extend(bytes(len(inode.cached) - len(inode.safe)))
         for offset, data in inode.unsafe:
             inode.safe[offset : offset + len(data)] = data
         inode.unsafe.clear()
@@ -116,15 +120,16 @@ class Platter:
             self._lose_writes(inode, survival)
         self._kept = kept
         self.names = dict(kept)
+        for platter in self._subdirectories.values():
+            platter.lose_power()
 
     def _lose_writes(self, inode: Inode, survival: float) -> None:
         chance = self.chance
-        if not inode.is_sized:
-            full = len(inode.cached)
-            length = full if chance.random() < survival else chance.choice((0, chance.randint(0, full)))
-            inode.safe = bytearray(length)
-            inode.is_sized = True
         safe = inode.safe
+        known, full = len(safe), len(inode.cached)
+        if known < full:
+            length = full if chance.random() < survival else chance.choice((known, chance.randint(known, full)))
+            safe.extend(bytes(length - known))
         for offset, data in inode.unsafe:
             for start, piece in _sectors(offset, data):
                 if chance.random() < survival:
@@ -140,10 +145,9 @@ class Platter:
     def copy_safe(self) -> "Platter":
         """Another disk with exactly what would be left if nothing un-synced survived: for checkers."""
         copy = Platter(self.chance)
-        copy._kept = {
-            name: Inode(bytearray(inode.safe), bytearray(inode.safe), True) for name, inode in self._kept.items()
-        }
+        copy._kept = {name: Inode(bytearray(inode.safe), bytearray(inode.safe)) for name, inode in self._kept.items()}
         copy.names = dict(copy._kept)
+        copy._subdirectories = {name: platter.copy_safe() for name, platter in self._subdirectories.items()}
         return copy
 
 
@@ -167,21 +171,32 @@ def _sectors(offset: int, data: bytes) -> list[tuple[int, bytes]]:
     return [(offset + start, data[start:end]) for start, end in pairwise(cuts) if start < end]
 
 
+Call: TypeAlias = tuple[Callable[..., None], tuple[Any, ...]]
+
+
+@dataclass(slots=True)
+class Trouble:
+    """What is wrong with a disk, as the process on it will notice: the same in all its directories."""
+
+    calls_until_power_loss: int | None = None
+    """Set to have the machine stop in the middle of what comes."""
+
+    is_full: bool = False
+    """No file that is new, or grows, finds room."""
+
+    fails_next_sync: bool = False
+
+
 class VirtualFiles:
     """One process's view of a platter; satisfies `coord.storage.files.Files`."""
 
-    def __init__(self, platter: Platter, directory: str) -> None:
+    def __init__(self, platter: Platter, directory: str, trouble: Trouble | None = None) -> None:
         self.directory = directory
+        self.trouble = trouble or Trouble()
         self._platter = platter
         self._seen: dict[str, bytearray] = {name: bytearray(inode.cached) for name, inode in platter.names.items()}
-        self._calls: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
-        self.calls_until_power_loss: int | None = None
-        """Set to have the machine stop in the middle of what comes."""
-
-        self.is_full = False
-        """No new file finds room."""
-
-        self.fails_next_sync = False
+        self._calls: list[Call] = []
+        self._subdirectories: dict[str, VirtualFiles] = {}
 
     # The seam.
 
@@ -203,10 +218,16 @@ class VirtualFiles:
         return bytes(self._file(name)[offset : offset + length])
 
     def create(self, name: str, size: int) -> None:
-        if self.is_full:
-            raise OSError(errno.ENOSPC, "No space left on device")
+        self._find_room()
         self._do(self._platter.create, name, size)
         self._seen[name] = bytearray(size)
+
+    def grow(self, name: str, size: int) -> None:
+        file = self._file(name)
+        assert size >= len(file), "growing never makes a file shorter"
+        self._find_room()
+        self._do(self._platter.grow, name, size)
+        file.extend(bytes(size - len(file)))
 
     def write(self, name: str, offset: int, data: bytes) -> None:
         file = self._file(name)
@@ -216,8 +237,8 @@ class VirtualFiles:
 
     def sync(self, name: str) -> None:
         self._file(name)
-        if self.fails_next_sync:
-            self.fails_next_sync = False
+        if self.trouble.fails_next_sync:
+            self.trouble.fails_next_sync = False
             self._do(self._platter.fail_sync, name)
             raise OSError(errno.EIO, "Input/output error")
         self._do(self._platter.sync, name)
@@ -235,10 +256,24 @@ class VirtualFiles:
     def sync_directory(self) -> None:
         self._do(self._platter.sync_directory)
 
+    def subdirectory(self, name: str) -> "VirtualFiles":
+        files = self._subdirectories.get(name)
+        if files is None:
+            files = VirtualFiles(self._platter.subdirectory(name), f"{self.directory}/{name}", self.trouble)
+            files._calls = self._calls  # until `separate`: one order, for there is one thread
+            self._subdirectories[name] = files
+        return files
+
     def close(self) -> None:
         self._platter.is_locked = False
 
     # What the simulator does.
+
+    def separate(self) -> None:
+        """From now on calls to a subdirectory reach its platter apart, and a crash cuts them apart."""
+        self.settle()
+        for files in self._subdirectories.values():
+            files._calls = []
 
     def settle(self) -> None:
         """All calls so far have reached the platter."""
@@ -248,6 +283,9 @@ class VirtualFiles:
 
     def die(self) -> None:
         """The process is gone at some point among the calls that have not reached the platter."""
+        for files in self._subdirectories.values():
+            if files._calls is not self._calls:
+                files.die()
         chance, count = self._platter.chance, len(self._calls)
         # Half of the time just before the last call: that is a sync, and all that it was to make safe is at stake.
         cut = chance.choice((max(0, count - 1), chance.randint(0, count)))
@@ -262,9 +300,14 @@ class VirtualFiles:
             raise FileNotFoundError(errno.ENOENT, "No such file or directory", name)
         return file
 
+    def _find_room(self) -> None:
+        if self.trouble.is_full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
     def _do(self, call: Callable[..., None], *arguments: Any) -> None:
-        if self.calls_until_power_loss is not None:
-            self.calls_until_power_loss -= 1
-            if self.calls_until_power_loss < 0:
+        trouble = self.trouble
+        if trouble.calls_until_power_loss is not None:
+            trouble.calls_until_power_loss -= 1
+            if trouble.calls_until_power_loss < 0:
                 raise PowerLost
         self._calls.append((call, arguments))

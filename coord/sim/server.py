@@ -98,8 +98,8 @@ class Server:
             return
         world = self.world
         self.files = files = VirtualFiles(self.platter, f"/server-{self.member}")
-        files.is_full = self.disk_is_full
-        files.calls_until_power_loss, self.doom = self.doom, None
+        files.trouble.is_full = self.disk_is_full
+        files.trouble.calls_until_power_loss, self.doom = self.doom, None
         try:
             store = Store.open(files, self.member, world.machinery.segment_bytes, lambda: world.chance.getrandbits(63))
         except PowerLost:
@@ -114,7 +114,7 @@ class Server:
             world.timeline.after(world.chance.uniform(0.5, 1.0), self.start)
             return
         files.settle()
-        files.calls_until_power_loss = None
+        files.trouble.calls_until_power_loss = None
         self.boots += 1
         if store.torn is not None:
             world.trace.mark("torn write cut off")
@@ -150,14 +150,14 @@ class Server:
     def fill_disk(self) -> None:
         self.disk_is_full = True
         if self.process is not None:
-            self.process.disk.files.is_full = True
+            self.process.disk.files.trouble.is_full = True
 
     def mend_disk(self) -> None:
         self.disk_is_full = False
         self.disk_delay = self.world.machinery.disk
         if self.process is not None:
-            self.process.disk.files.is_full = False
-            self.process.disk.files.fails_next_sync = False
+            self.process.disk.files.trouble.is_full = False
+            self.process.disk.files.trouble.fails_next_sync = False
 
     def change_rate(self, rate: float) -> None:
         self.clock.change_rate(rate)

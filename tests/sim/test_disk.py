@@ -67,6 +67,25 @@ def test_size_of_a_file_that_was_never_synced_is_open() -> None:
     assert len(sizes) > 2
 
 
+def test_file_that_has_grown_has_any_length_from_its_old_one_until_it_is_synced() -> None:
+    def prepare(files: VirtualFiles) -> None:
+        synced_file(files, content=b"old")
+        files.grow("a", 2000)
+        files.write("a", 1500, b"new")
+
+    def prepare_and_sync(files: VirtualFiles) -> None:
+        prepare(files)
+        files.sync("a")
+
+    found = [contents(after_power_loss(seed, prepare)) for seed in SEEDS]
+    lengths = {len(content) for content in found}
+    assert {3, 2000} <= lengths <= set(range(3, 2001))
+    assert len(lengths) > 4
+    assert all(content[:3] == b"old" and set(content[3:]) <= set(b"new\0") for content in found)
+    synced = b"old" + bytes(1497) + b"new" + bytes(497)
+    assert {contents(after_power_loss(seed, prepare_and_sync)) for seed in SEEDS} == {synced}
+
+
 @pytest.mark.parametrize(
     ("change", "outcomes"),
     [
@@ -136,9 +155,55 @@ def test_crash_happens_between_two_calls() -> None:
     assert found == {b"....", b"x...", b"xx..", b"xxx.", b"xxxx"}
 
 
+def test_subdirectory_has_names_and_syncs_of_its_own() -> None:
+    def prepare(files: VirtualFiles) -> None:
+        synced_file(files)
+        synced_file(files.subdirectory("sub"), content=b"below")
+        files.subdirectory("sub").create("b", 0)
+        files.sync_directory()
+
+    found = [after_power_loss(seed, prepare) for seed in SEEDS]
+
+    assert {contents(files.subdirectory("sub")) for files in found} == {b"below"}
+    assert {tuple(files.subdirectory("sub").names()) for files in found} == {("a",), ("a", "b")}
+    assert {tuple(files.names()) for files in found} == {("a",)}
+
+
+def test_crash_cuts_directories_at_one_point_until_each_has_a_thread_of_its_own() -> None:
+    def crash(seed: int, is_separate: bool) -> tuple[int, int]:
+        platter = Platter(Random(seed))
+        files = VirtualFiles(platter, "/data")
+        sub = files.subdirectory("sub")
+        if is_separate:
+            files.separate()
+        for position in range(3):
+            files.create(f"{position}", 0)
+            sub.create(f"{position}", 0)
+        files.die()
+        left = VirtualFiles(platter, "/data")
+        return len(left.names()), len(left.subdirectory("sub").names())
+
+    assert {crash(seed, False) for seed in SEEDS} == {(0, 0), (1, 0), (1, 1), (2, 1), (2, 2), (3, 2), (3, 3)}
+    assert {crash(seed, True) for seed in SEEDS} >= {(0, 2), (0, 3), (3, 0), (3, 3)}
+
+
+def test_answer_of_a_subdirectory_says_nothing_about_the_directory() -> None:
+    platter = Platter(Random(0))
+    files = VirtualFiles(platter, "/data")
+    sub = files.subdirectory("sub")
+    files.separate()
+    files.create("a", 0)
+    sub.create("b", 0)
+
+    sub.settle()
+
+    assert "a" not in platter.names
+    assert "b" in platter.subdirectory("sub").names
+
+
 def test_power_can_be_lost_in_the_middle_of_a_start() -> None:
     files = VirtualFiles(Platter(Random(0)), "/data")
-    files.calls_until_power_loss = 2
+    files.trouble.calls_until_power_loss = 2
     files.create("a", 10)
     files.write("a", 0, b"x")
 
@@ -160,12 +225,15 @@ def test_directory_has_one_user() -> None:
 def test_full_disk_and_failing_sync_are_told() -> None:
     files = VirtualFiles(Platter(Random(0)), "/data")
     synced_file(files)
-    files.is_full = files.fails_next_sync = True
+    files.trouble.is_full = files.trouble.fails_next_sync = True
 
     with pytest.raises(OSError) as full:  # noqa: PT011  (the number is what matters)
         files.create("b", 1)
     with pytest.raises(OSError) as failed:  # noqa: PT011
         files.sync("a")
+
+    with pytest.raises(OSError, match="No space left"):
+        files.subdirectory("sub").create("b", 1)
 
     assert (full.value.errno, failed.value.errno) == (errno.ENOSPC, errno.EIO)
 
@@ -176,7 +244,7 @@ def test_what_a_failing_sync_left_behind_is_never_written() -> None:
     def write_and_fail(files: VirtualFiles) -> None:
         synced_file(files)
         files.write("a", 0, b"new")
-        files.fails_next_sync = True
+        files.trouble.fails_next_sync = True
         with pytest.raises(OSError, match="Input/output error"):
             files.sync("a")
         files.sync("a")
