@@ -5,21 +5,24 @@ before the disk; one log on all members, for ever; what is committed lies on the
 digests equal at equal index; every ephemeral has a living owner; no lease ends while its holder believes in
 it.
 
-What is durable is a model kept from the completed writes. It is itself checked against the simulated disk
-whenever a server starts: real recovery of what is *safe* on its platter must find all of it.
+What is durable is a model kept from the completed writes (`durability`). It is itself checked against the simulated
+disk whenever a server starts: real recovery of what is *safe* on its platter must find all of it.
+
+Members come and go with snapshots, so everything is counted by index, never by how often something was done here: a
+member that was given a state takes part as if it had applied every run before it.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from math import inf
+from dataclasses import dataclass
 
 from coord.raft import Persist
 from coord.raft.messages import AppendReply, ReadIndex, ReadIndexReply, RequestVote, VoteReply
-from coord.raft.types import HardState, Index, MemberId, Run, Term
+from coord.raft.types import BEGINNING, HardState, Index, MemberId, Place, Run, Term
 from coord.replica.inputs import PeerMessage, Replies
 from coord.replica.replica import Replica
 from coord.sim.clock import Timeline
 from coord.sim.disk import VirtualFiles
+from coord.sim.durability import Durable, check_safe
 from coord.sim.exclusivity import LeaseBook
 from coord.sim.leaseclock import LeaseClock
 from coord.sim.server import Server
@@ -32,36 +35,6 @@ DIGEST_EVERY = 32
 
 
 @dataclass(slots=True)
-class Durable:
-    """What one member's disk has confirmed."""
-
-    hard_state: HardState
-    runs: dict[Index, Run] = field(default_factory=dict)
-    """By first index, in order."""
-
-    doubtful_from: float = inf
-    """A truncation is under way: what starts here or later may be gone already."""
-
-    @property
-    def last_index(self) -> int:
-        return next(reversed(self.runs.values())).last if self.runs else 0
-
-    def holds(self, run: Run) -> bool:
-        found = self.runs.get(run.first)
-        return found is not None and found.term == run.term
-
-    def confirm(self, persist: Persist) -> None:
-        self.doubtful_from = inf
-        if persist.hard_state is not None:
-            self.hard_state = persist.hard_state
-        if persist.truncate_from is not None:
-            while self.runs and next(reversed(self.runs)) >= persist.truncate_from:
-                self.runs.popitem()
-        for run in persist.runs:
-            self.runs[run.first] = run
-
-
-@dataclass(slots=True)
 class Progress:
     """How far one process was when we last looked."""
 
@@ -69,9 +42,6 @@ class Progress:
     commit_index: int = 0
     led: int = 0
     """The term that it led then; 0 if it did not lead."""
-
-    applied_runs: int = 0
-    """How many runs of the committed log it has applied."""
 
 
 class Invariants:
@@ -81,11 +51,17 @@ class Invariants:
         self._timeline = timeline
         self._lease_clock = LeaseClock(fastest)
         self.committed: list[Run] = []
-        """The one log, as far as anybody has applied it."""
+        """The one log from index 1, as far as anybody has applied it."""
+
+        self._positions: dict[Index, int] = {}
+        """Where in it a run is, by its first index."""
+
+        self._places: dict[Index, Term] = {}
+        """The boundaries between its runs."""
 
         self.leaders: dict[Term, MemberId] = {}
         self.checked_digests = 0
-        self._durable = {member: Durable(HardState(Term(0), None)) for member in members}
+        self._durable = {member: Durable(member) for member in members}
         self._votes: dict[tuple[MemberId, Term], MemberId] = {}
         self._batches: dict[MemberId, int] = {}
         self._progress: dict[MemberId, Progress] = {}
@@ -102,32 +78,12 @@ class Invariants:
 
     def on_start(self, server: Server, store: Store) -> None:
         """Recovery lost nothing that was confirmed, and what it found is safe from the next crash, too."""
-        member, known, found = server.member, self._durable[server.member], store.stored
-        runs = {run.first: run for run in found.runs}
-        if any(runs.get(first) != run for first, run in known.runs.items() if first < known.doubtful_from):
-            raise Violation(
-                "recovery loses nothing durable",
-                f"member {member} had {known.last_index} on disk, recovered {found.runs[-1:]}",
-            )
-        if not (
-            found.hard_state.term > known.hard_state.term
-            or (
-                found.hard_state.term == known.hard_state.term
-                and known.hard_state.voted_for in (None, found.hard_state.voted_for)
-            )
-        ):
-            raise Violation(
-                "term and vote survive",
-                f"member {member} had {known.hard_state} on disk, recovered {found.hard_state}",
-            )
-        safe = Store.open(VirtualFiles(server.platter.copy_safe(), "/copy"), member).stored
-        if (safe.hard_state, safe.runs) != (found.hard_state, found.runs):
-            raise Violation(
-                "what recovery found is safe",
-                f"member {member} recovered {found.hard_state} and runs to {found.runs[-1:]};"
-                f" its disk holds only {safe.hard_state} and {safe.runs[-1:]}",
-            )
-        self._durable[member] = Durable(found.hard_state, runs)
+        member, found = server.member, store.stored
+        known = self._durable[member]
+        known.check_recovery(found)
+        self._check_place(member, found.snapshot, "recovered")
+        check_safe(member, found, Store.open(VirtualFiles(server.platter.copy_safe(), "/copy"), member).stored)
+        self._durable[member] = known.recovered(found)
 
     def on_replica(self, server: Server, replica: Replica) -> None:
         self._progress[server.member] = Progress()
@@ -135,9 +91,12 @@ class Invariants:
         apply = machine.apply
 
         def observed(run: Run, *rest: object) -> None:
-            self._on_apply(server.member, run)
+            is_new = self._on_apply(server.member, run)
             apply(run, *rest)  # type: ignore[arg-type]
-            self._on_applied(server.member, machine)
+            if is_new:
+                self._on_new_state(machine)
+            if self._positions[run.first] % DIGEST_EVERY == 0:
+                self.check_digest(server.member, machine)
 
         machine.apply = observed  # type: ignore[method-assign,assignment]
 
@@ -149,8 +108,7 @@ class Invariants:
     def on_write(self, server: Server, persists: Sequence[Persist]) -> None:
         durable = self._durable[server.member]
         for persist in persists:
-            if persist.truncate_from is not None:
-                durable.doubtful_from = min(durable.doubtful_from, persist.truncate_from)
+            durable.begin(persist)
 
     def on_durable(self, server: Server, persists: Sequence[Persist]) -> None:
         durable = self._durable[server.member]
@@ -210,19 +168,19 @@ class Invariants:
 
     # -- the log and the state
 
-    def _on_apply(self, member: MemberId, run: Run) -> None:
-        progress = self._progress[member]
-        position = progress.applied_runs
-        progress.applied_runs += 1
-        if position < len(self.committed):
-            known = self.committed[position]
-            if known != run:
+    def _on_apply(self, member: MemberId, run: Run) -> bool:
+        """Returns whether nobody has applied it before."""
+        if run.first <= self.frontier:
+            position = self._positions.get(run.first)
+            if position is None or self.committed[position] != run:
+                known = "something else" if position is None else _short(self.committed[position])
                 raise Violation(
-                    "state machine safety",
-                    f"member {member} applies {_short(run)} where {_short(known)} was applied before",
+                    "state machine safety", f"member {member} applies {_short(run)} where {known} was applied before"
                 )
-            return
+            return False
         assert run.first == self.frontier + 1, "the machine itself refuses a gap"
+        self._positions[run.first] = len(self.committed)
+        self._places[run.last] = run.term
         self.committed.append(run)
         holders = [other for other, durable in self._durable.items() if durable.holds(run)]
         if len(holders) < self._majority:
@@ -230,13 +188,14 @@ class Invariants:
                 "committed means durable on a majority",
                 f"member {member} applies {_short(run)}, which lies on the disks of {holders} only",
             )
+        return True
 
-    def _on_applied(self, member: MemberId, machine: Machine) -> None:
-        position = self._progress[member].applied_runs
-        if position == len(self.committed):
-            self._on_new_state(machine)
-        if position % DIGEST_EVERY == 0:
-            self.check_digest(member, machine)
+    def _check_place(self, member: MemberId, place: Place, doing: str) -> None:
+        if place != BEGINNING and self._places.get(place.index) != place.term:
+            raise Violation(
+                "snapshots are of what is committed",
+                f"member {member} {doing} a snapshot of {place}; there is no such boundary up to {self.frontier}",
+            )
 
     def _on_new_state(self, machine: Machine) -> None:
         """The newest state there ever was."""
