@@ -5,7 +5,7 @@ from random import Random
 from typing import assert_never
 
 from coord.raft.config import Config as RaftConfig
-from coord.raft.types import MemberId
+from coord.raft.types import Index, MemberId
 from coord.replica.config import ReplicaConfig
 from coord.sim.clock import MachineClock, Timeline
 from coord.sim.faults import (
@@ -14,6 +14,7 @@ from coord.sim.faults import (
     BreakLink,
     ChangeRate,
     CutClient,
+    DamageSnapshot,
     FailSync,
     FalseAlarm,
     Fault,
@@ -44,6 +45,7 @@ class Cluster:
         self, profile: Profile, timeline: Timeline, chance: Random, trace: Trace, invariants: Invariants
     ) -> None:
         self.profile = profile
+        self._invariants = invariants
         self.timeline = timeline
         self.chance = chance
         self.trace = trace
@@ -164,6 +166,11 @@ class Cluster:
                 server.fill_disk()
                 self.timeline.after(fault.lasts, server.mend_disk)
                 self.timeline.after(fault.lasts, server.start)
+            case DamageSnapshot():
+                server = self._server(fault.member)
+                server.kill(loses_power=True)
+                self.timeline.after(fault.lasts, server.start)
+                self._damage_snapshot(server)
             case ChangeRate():
                 self.servers[MemberId(fault.member)].change_rate(fault.rate)
             case SetWall():
@@ -223,6 +230,14 @@ class Cluster:
         if server.process is not None:
             server.process.disk.files.trouble.fails_next_sync = True
         self.timeline.after(lasts, server.start)
+
+    def _damage_snapshot(self, server: Server) -> None:
+        """Of a server that is down."""
+        snapshots = server.platter.subdirectory("snapshots")
+        newest = max((name for name in snapshots.names if name.endswith(".snap")), default=None)
+        if newest is not None and self._invariants.may_lose_snapshot(server.member, Index(int(newest[:20]))):
+            snapshots.rot(newest)
+            self.trace.mark("snapshot damaged")
 
     def _split(self, fault: Split) -> None:
         side = set(fault.side)

@@ -142,6 +142,13 @@ class Platter:
         inode.unsafe.clear()
         inode.cached = bytearray(safe)
 
+    def rot(self, name: str) -> None:
+        """Some bytes of the file are not any more what was written."""
+        inode = self.names[name]
+        for _ in range(self.chance.choice((1, 1, 3, SECTOR))):
+            at = self.chance.randrange(len(inode.safe))
+            inode.safe[at] = inode.cached[at] = inode.cached[at] ^ self.chance.randint(1, 255)
+
     def copy_safe(self) -> "Platter":
         """Another disk with exactly what would be left if nothing un-synced survived: for checkers."""
         copy = Platter(self.chance)

@@ -129,6 +129,15 @@ class FillDisk:
 
 
 @dataclass(frozen=True, slots=True)
+class DamageSnapshot:
+    """A process dies, and bytes of its newest snapshot rot while it is down; only where an older one does as well."""
+
+    at: float
+    member: int
+    lasts: float
+
+
+@dataclass(frozen=True, slots=True)
 class ChangeRate:
     """A machine's clock runs at another rate from now on."""
 
@@ -166,5 +175,5 @@ class BreakClient:
 
 Fault: TypeAlias = (
     Kill | KillAll | Retire | Freeze | Isolate | Split | BreakLink | FalseAlarm | SlowDisk | FailSync |
-    FillDisk | ChangeRate | SetWall | CutClient | BreakClient
+    FillDisk | DamageSnapshot | ChangeRate | SetWall | CutClient | BreakClient
 )  # fmt: skip

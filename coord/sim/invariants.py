@@ -103,6 +103,10 @@ class Invariants:
     def on_stop(self, server: Server) -> None:
         self._progress.pop(server.member, None)
 
+    def may_lose_snapshot(self, member: MemberId, newest: Index) -> bool:
+        """Whether a member that is down can do without its snapshot of `newest`; if so, it must from now on."""
+        return self._durable[member].spare(newest)
+
     # -- promises
 
     def on_write(self, server: Server, persists: Sequence[Persist]) -> None:
@@ -133,7 +137,7 @@ class Invariants:
                 elif isinstance(message, ReadIndex):
                     self._on_batch(member, message.batch)
                 elif isinstance(message, ReadIndexReply):
-                    _check_read_index(server, message)
+                    self._check_read_index(server, message)
 
     def _on_batch(self, member: MemberId, batch: int) -> None:
         """An answer that was late by a life of the process must not serve a read of the next."""
@@ -143,6 +147,18 @@ class Invariants:
                 "no batch of reads has the number of an older one", f"member {member}: {batch} after {last}"
             )
         self._batches[member] = batch
+
+    def _check_read_index(self, server: Server, message: ReadIndexReply) -> None:
+        """Thesis §6.4: a leader does not know what is committed before it has committed something itself."""
+        assert server.process is not None, "it is just speaking"
+        index = message.index
+        # What was applied may be gone from its log.
+        term = self._places.get(index) or server.process.replica.raft.log.term_at(index)
+        if term != message.term:
+            raise Violation(
+                "a leader answers reads only from its own term on",
+                f"member {server.member} leads term {message.term}, answers with {index} of term {term}",
+            )
 
     def on_replies(self, server: Server, replies: Replies) -> None:
         """Whom a server speaks to, takes its session for alive."""
@@ -268,17 +284,6 @@ class Invariants:
             voters.append(member)  # who is alone asks nobody
         if len(voters) < self._majority:
             raise Violation("a leader has a majority's votes", f"member {member} leads term {term}, {voters} voted")
-
-
-def _check_read_index(server: Server, message: ReadIndexReply) -> None:
-    """Thesis §6.4: a leader does not know what is committed before it has committed something itself."""
-    assert server.process is not None, "it is just speaking"
-    term = server.process.replica.raft.log.term_at(message.index)
-    if term != message.term:
-        raise Violation(
-            "a leader answers reads only from its own term on",
-            f"member {server.member} leads term {message.term}, answers with {message.index} of term {term}",
-        )
 
 
 def check_owners(machine: Machine) -> None:

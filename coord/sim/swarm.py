@@ -16,6 +16,7 @@ from coord.sim.faults import (
     BreakLink,
     ChangeRate,
     CutClient,
+    DamageSnapshot,
     FailSync,
     FalseAlarm,
     Fault,
@@ -38,6 +39,9 @@ CALM_SHARE = 0.15
 GENTLE_DELAY = 0.01
 GENTLE_WINDOW = 4096
 """See `Profile.is_gentle`. In seconds and bytes."""
+
+NEVER = 1 << 40
+"""Bytes that no run of the simulator writes."""
 
 LEASE_DRIFT = 0.1
 """Leases promise exclusivity as long as no two clocks run apart by more than this part of the time."""
@@ -80,6 +84,13 @@ class Profile:
 
     think: float
     keys: int
+    snapshot_log_bytes: int
+    """After so much of the log there is a new snapshot. A run has 100 bytes, as a rule."""
+
+    snapshot_piece_znodes: int
+    snapshot_piece_bytes: int
+    retained_log_bytes: int
+    """So much of the log stays for members that are a little behind; further behind, they need a snapshot."""
 
     @property
     def is_gentle(self) -> bool:
@@ -131,6 +142,10 @@ def draw(seed: int, duration: float, chance: Random) -> tuple[Profile, list[Faul
         workloads=_draw_workloads(chance),
         think=chance.choice((0.06, 0.15, 0.4)),
         keys=chance.choice((1, 2, 4)),
+        snapshot_log_bytes=chance.choice((300, 300, 1000, 5000, 20_000, NEVER)),
+        snapshot_piece_znodes=chance.choice((1, 10, 1000)),
+        snapshot_piece_bytes=chance.choice((100, 2000, 1 << 17)),
+        retained_log_bytes=chance.choice((0, 0, 1000, 10_000)),
     )
     return profile, [] if is_calm else _draw_faults(chance, profile)
 
@@ -238,6 +253,7 @@ MAKERS: dict[str, Maker] = {
         draw.at, draw.client(), draw.chance.choice((0, draw.any_member())), draw.lasts()
     ),
     "break client": _break_client,
+    "damage snapshot": lambda draw: DamageSnapshot(draw.at, draw.any_member(), draw.lasts()),
 }
 """Every kind of fault by name. New kinds go to the end, so that old seeds keep what they drew."""
 
