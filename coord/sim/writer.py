@@ -56,7 +56,11 @@ class VirtualDisk:
         server = self._process.server
         world = server.world
         world.observer.on_write(server, self._under_way)
-        self.store.write(self._under_way)
+        try:
+            self.store.write(self._under_way)
+        except DiskFailed:
+            self.files.settle()  # the disk has answered, if with an error: nothing of this is open any more
+            raise
         self._process.reach("writing")
         if world.machinery.disk_is_inline and server.disk_delay == world.machinery.disk:
             self._finish()
