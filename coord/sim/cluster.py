@@ -86,6 +86,10 @@ class Cluster:
             handshake_deadline=profile.handshake_deadline,
             min_session_timeout=0.1,
             resend_after=10 * profile.heartbeat,
+            snapshot_log_bytes=profile.snapshot_log_bytes,
+            snapshot_piece_znodes=profile.snapshot_piece_znodes,
+            snapshot_piece_bytes=profile.snapshot_piece_bytes,
+            retained_log_bytes=profile.retained_log_bytes,
         )
 
     # -- looking

@@ -11,8 +11,11 @@ from typing import TypeAlias
 LEADER = 0
 """In place of a member: whoever leads when the fault strikes; the first that runs if nobody does."""
 
-TURN_POINTS = ("wake", "send", "send half", "submit", "writing", "writing", "writing", "reply", "reply half")
-"""Where in a turn a process can be killed; most often where its disk has most to lose."""
+TURN_POINTS = (
+    "wake", "send", "send half", "submit", "writing", "writing", "writing", "reply", "reply half",
+    "snapshot piece", "snapshot naming", "snapshot naming", "cut",
+)  # fmt: skip
+"""Where in its work a process can be killed; most often where its disk has most to lose."""
 
 
 @dataclass(frozen=True, slots=True)

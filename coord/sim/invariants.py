@@ -20,15 +20,25 @@ from coord.raft.messages import AppendReply, ReadIndex, ReadIndexReply, RequestV
 from coord.raft.types import BEGINNING, HardState, Index, MemberId, Place, Run, Term
 from coord.replica.inputs import PeerMessage, Replies
 from coord.replica.replica import Replica
+from coord.replica.snapshot_work import (
+    BeginSnapshot,
+    SnapshotAnswer,
+    SnapshotReceived,
+    SnapshotSaved,
+    SnapshotWork,
+)
 from coord.sim.clock import Timeline
 from coord.sim.disk import VirtualFiles
 from coord.sim.durability import Durable, check_safe
 from coord.sim.exclusivity import LeaseBook
+from coord.sim.growth import check_growth
 from coord.sim.leaseclock import LeaseClock
 from coord.sim.server import Server
+from coord.sim.swarm import Profile
 from coord.sim.verdict import Violation
 from coord.storage.store import Store
 from coord.tree.machine import Machine
+from coord.tree.snapshots import State
 
 DIGEST_EVERY = 32
 """Runs between two digests of the whole state, which cost far more than a run."""
@@ -88,9 +98,9 @@ class Invariants:
     def on_replica(self, server: Server, replica: Replica) -> None:
         self._progress[server.member] = Progress()
         machine = replica.machine
-        apply = machine.apply
+        apply, adopt = machine.apply, machine.adopt
 
-        def observed(run: Run, *rest: object) -> None:
+        def observed_apply(run: Run, *rest: object) -> None:
             is_new = self._on_apply(server.member, run)
             apply(run, *rest)  # type: ignore[arg-type]
             if is_new:
@@ -98,7 +108,14 @@ class Invariants:
             if self._positions[run.first] % DIGEST_EVERY == 0:
                 self.check_digest(server.member, machine)
 
-        machine.apply = observed  # type: ignore[method-assign,assignment]
+        def observed_adopt(state: State) -> None:
+            adopt(state)
+            self._on_adopted(server.member, machine)
+
+        machine.apply = observed_apply  # type: ignore[method-assign,assignment]
+        machine.adopt = observed_adopt  # type: ignore[method-assign]
+        if machine.applied_index:
+            self._on_adopted(server.member, machine)
 
     def on_stop(self, server: Server) -> None:
         self._progress.pop(server.member, None)
@@ -106,6 +123,9 @@ class Invariants:
     def may_lose_snapshot(self, member: MemberId, newest: Index) -> bool:
         """Whether a member that is down can do without its snapshot of `newest`; if so, it must from now on."""
         return self._durable[member].spare(newest)
+
+    def check_growth(self, server: Server, profile: Profile) -> None:
+        check_growth(server, profile, self._durable[server.member].snapshots)
 
     # -- promises
 
@@ -118,6 +138,26 @@ class Invariants:
         durable = self._durable[server.member]
         for persist in persists:
             durable.confirm(persist)
+
+    def on_snapshot_work(self, server: Server, item: SnapshotWork) -> None:
+        if isinstance(item, BeginSnapshot):
+            assert server.process is not None, "it has just begun"
+            machine = server.process.replica.machine
+            self._check_place(server.member, item.place, "begins")
+            assert machine.applied_index == item.place.index, "a snapshot is of the state that is there when it begins"
+            self.check_digest(server.member, machine)
+
+    def on_snapshot_answer(self, server: Server, answer: SnapshotAnswer) -> None:
+        durable = self._durable[server.member]
+        match answer:
+            case SnapshotSaved(place, _, keeps_from):
+                self._check_place(server.member, place, "has saved")
+                durable.confirm_snapshot(place, keeps_from)
+            case SnapshotReceived(place, is_whole=True):
+                self._check_place(server.member, place, "has received")
+                durable.confirm_snapshot(place, BEGINNING)
+            case _:
+                pass
 
     def on_messages(self, server: Server, messages: Sequence[tuple[MemberId, Sequence[PeerMessage]]]) -> None:
         member = server.member
@@ -205,6 +245,15 @@ class Invariants:
                 f"member {member} applies {_short(run)}, which lies on the disks of {holders} only",
             )
         return True
+
+    def _on_adopted(self, member: MemberId, machine: Machine) -> None:
+        """A state came from a snapshot: at a boundary, and the one that everybody has reached there."""
+        if machine.applied_index not in self._places:
+            raise Violation(
+                "snapshots are of what is committed",
+                f"member {member} has a state at {machine.applied_index}, no boundary up to {self.frontier}",
+            )
+        self.check_digest(member, machine)
 
     def _check_place(self, member: MemberId, place: Place, doing: str) -> None:
         if place != BEGINNING and self._places.get(place.index) != place.term:

@@ -40,6 +40,8 @@ class LeaseClock:
         replica, slept = server.process.replica, server.process.slept
         raft = replica.raft
         seen, last = self._terms.get(raft.term, (Index(0), None))
+        if not raft.log.runs:
+            return  # all of it is in a snapshot, and was seen here before
         run = raft.log.runs[-1]
         if run.data and run.term == raft.term:
             if run.last == seen:

@@ -7,7 +7,7 @@ the process resumes it when something has arrived or that time has come, but not
 busy with its last turn.
 """
 
-from collections.abc import Coroutine, Generator, Sequence
+from collections.abc import Callable, Coroutine, Generator, Sequence
 from math import inf
 from types import coroutine
 from typing import TYPE_CHECKING, NoReturn
@@ -90,6 +90,7 @@ class Process:
             chance.random,
             chance.randbytes,
             self._on_event,
+            state=store.read_state(),
         )
         world.observer.on_replica(server, self.replica)
         self.disk = VirtualDisk(self, store, files)
@@ -166,28 +167,28 @@ class Process:
             self._see_to_deadline()
 
     def _run(self) -> None:
+        self.attempt(self._turn)
+
+    def _turn(self) -> None:
         world = self.server.world
-        try:
-            self._until, self._takes_clients = self._driver.send(None)
-        except Killed:
-            self.die()
-            return
-        except DiskFailed as error:
-            self.fail(error)
-            return
+        self._until, self._takes_clients = self._driver.send(None)
         self._busy_until = self._timeline.now + world.machinery.turn * 2 * world.chance.random()
         world.observer.on_turn(self.server)
         self.reschedule()
 
-    def die(self) -> None:
-        """As it was doomed to."""
-        self.server.kill(self.kill_loses_power)
+    def attempt(self, something: Callable[[], None]) -> None:
+        """Do it, unless the process dies of it: because it was doomed to, or because its disk has failed.
 
-    def fail(self, error: DiskFailed) -> None:
-        """The disk has failed, and the process ends itself; whether the power goes as well is another matter."""
-        world = self.server.world
-        world.trace.tell(self._timeline.now, f"server {self.member} ends: {error}")
-        self.server.kill(loses_power=world.chance.random() < 0.5)
+        Then it ends itself; whether the power goes as well is another matter.
+        """
+        try:
+            something()
+        except Killed:
+            self.server.kill(self.kill_loses_power)
+        except DiskFailed as error:
+            world = self.server.world
+            world.trace.tell(self._timeline.now, f"server {self.member} ends: {error}")
+            self.server.kill(loses_power=world.chance.random() < 0.5)
 
     def reach(self, point: str) -> None:
         """A point of the turn is reached; the process dies here if it was doomed to."""

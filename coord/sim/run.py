@@ -24,7 +24,7 @@ from coord.sim.faults import Fault
 from coord.sim.invariants import Invariants
 from coord.sim.registers import register
 from coord.sim.session import Habits, Script, Surroundings
-from coord.sim.swarm import LEASE_DRIFT, Profile, draw
+from coord.sim.swarm import LEASE_DRIFT, NEVER, Profile, draw
 from coord.sim.trace import Trace
 from coord.sim.verdict import Violation
 from coord.sim.workloads import audit, ephemeral, pair, probe, queue, watch
@@ -174,6 +174,8 @@ class Run:
         for server in self.cluster.servers.values():
             assert server.process is not None
             self.invariants.check_digest(server.member, server.process.replica.machine)
+            if self.profile.snapshot_log_bytes < NEVER:
+                self.invariants.check_growth(server, self.profile)
 
     def _has_nothing_to_pass_on(self) -> bool:
         processes = [server.process for server in self.cluster.servers.values()]

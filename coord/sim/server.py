@@ -10,6 +10,7 @@ from coord.raft.types import MemberId
 from coord.replica.config import ReplicaConfig
 from coord.replica.inputs import PeerMessage, Replies
 from coord.replica.replica import Replica
+from coord.replica.snapshot_work import SnapshotAnswer, SnapshotWork
 from coord.sim.clock import MachineClock, Timeline
 from coord.sim.disk import Platter, PowerLost, VirtualFiles
 from coord.sim.links import Links
@@ -46,6 +47,8 @@ class Observer(Protocol):
     def on_replies(self, server: "Server", replies: Replies) -> None: ...
     def on_write(self, server: "Server", persists: Sequence[Persist]) -> None: ...
     def on_durable(self, server: "Server", persists: Sequence[Persist]) -> None: ...
+    def on_snapshot_work(self, server: "Server", item: SnapshotWork) -> None: ...
+    def on_snapshot_answer(self, server: "Server", answer: SnapshotAnswer) -> None: ...
     def on_replica(self, server: "Server", replica: Replica) -> None: ...
 
 
@@ -113,7 +116,7 @@ class Server:
             world.trace.tell(world.timeline.now, f"server {self.member} found its disk full or broken")
             world.timeline.after(world.chance.uniform(0.5, 1.0), self.start)
             return
-        files.settle()
+        files.separate()
         files.trouble.calls_until_power_loss = None
         self.boots += 1
         if store.torn is not None:

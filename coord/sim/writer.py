@@ -1,15 +1,40 @@
-"""The disk as the driver sees it: takes what must become durable, in order, and answers later."""
+"""The disk as the driver sees it: takes what must become durable, in order, and answers later.
 
+It has two threads, as in production: one for the log, and one for snapshots, which are written beside it.
+"""
+
+from collections import deque
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from coord.raft import Persist
 from coord.replica.inputs import Persisted
+from coord.replica.snapshot_work import (
+    BeginSnapshot,
+    CutLog,
+    EndSnapshot,
+    SnapshotAnswer,
+    SnapshotWork,
+    WritePiece,
+    WriteReceived,
+)
 from coord.sim.disk import VirtualFiles
 from coord.storage.errors import DiskFailed
-from coord.storage.store import Store
+from coord.storage.store import SNAPSHOTS, Store
 
 if TYPE_CHECKING:
     from coord.sim.process import Process
+
+SNAPSHOT_POINTS: dict[type, str] = {
+    BeginSnapshot: "snapshot piece",
+    WritePiece: "snapshot piece",
+    WriteReceived: "snapshot piece",
+    EndSnapshot: "snapshot naming",
+}
+"""Where a process can be killed in the middle of an item: its calls were made, and have not reached the platter."""
+
+UNSYNCED = 0.05
+"""What a write or a read takes that no sync is part of, as a share of what a sync takes."""
 
 
 class Killed(BaseException):
@@ -25,6 +50,7 @@ class VirtualDisk:
         self.files = files
         self._queue: list[Persist] = []
         self._under_way: list[Persist] = []
+        self._snapshots = SnapshotWriter(process, store, files.subdirectory(SNAPSHOTS))
 
     def submit(self, persist: Persist | None) -> None:
         self._process.reach("submit")
@@ -33,6 +59,16 @@ class VirtualDisk:
         self._queue.append(persist)
         if not self._under_way:
             self._begin()
+
+    def work(self, items: Sequence[SnapshotWork]) -> None:
+        process = self._process
+        for item in items:
+            process.server.world.observer.on_snapshot_work(process.server, item)
+            if isinstance(item, CutLog):
+                self.store.cut(item.before)  # as in `adopt_cluster`
+                process.reach("cut")
+            else:
+                self._snapshots.give(item)
 
     def adopt_cluster(self, cluster_id: int) -> None:
         """Nobody waits for it: it reaches the platter with the next write, or with a crash, or in part."""
@@ -74,12 +110,7 @@ class VirtualDisk:
             return
         self._finish()
         if self._queue:
-            try:
-                self._begin()
-            except Killed:
-                process.die()
-            except DiskFailed as error:
-                process.fail(error)
+            process.attempt(self._begin)
 
     def _finish(self) -> None:
         self.files.settle()
@@ -88,3 +119,51 @@ class VirtualDisk:
         world.trace.note(world.timeline.now, "durable", self._process.member, done[-1].token)
         world.observer.on_durable(self._process.server, done)
         self._process.deliver(Persisted(done[-1].token))
+
+
+class SnapshotWriter:
+    """Carries out one item at a time."""
+
+    def __init__(self, process: "Process", store: Store, files: VirtualFiles) -> None:
+        self._process = process
+        self._store = store
+        self._files = files
+        """The snapshots' own directory."""
+
+        self._queue: deque[SnapshotWork] = deque()
+        self._is_busy = False
+
+    def give(self, item: SnapshotWork) -> None:
+        self._queue.append(item)
+        if not self._is_busy:
+            self._begin()
+
+    def _begin(self) -> None:
+        item = self._queue.popleft()
+        self._is_busy = True
+        try:
+            answer = self._store.snapshots.do(item)
+        except DiskFailed:
+            self._files.settle()  # as for the log
+            raise
+        point = SNAPSHOT_POINTS.get(type(item))
+        if point is not None:
+            self._process.reach(point)
+        server = self._process.server
+        world = server.world
+        seconds = server.disk_delay * (0.5 + world.chance.random())
+        world.timeline.after(seconds if isinstance(item, EndSnapshot) else seconds * UNSYNCED, self._finish, answer)
+
+    def _finish(self, answer: SnapshotAnswer | None) -> None:
+        process = self._process
+        if process.is_over:
+            return
+        self._files.settle()
+        self._is_busy = False
+        if answer is not None:
+            world = process.server.world
+            world.trace.note(world.timeline.now, "snapshot", process.member, len(self._queue))
+            world.observer.on_snapshot_answer(process.server, answer)
+            process.deliver(answer)
+        if self._queue:
+            process.attempt(self._begin)
