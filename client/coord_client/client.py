@@ -467,7 +467,8 @@ class Client:
         `end_lease` does.
         """
         request = Request(OpCode.SNAPSHOT, SnapshotRequest().encode(), is_repeatable=True)
-        return SnapshotResponse.decode(await self.session.call_extension(request), ANSWER_OFFSET)
+        answer = await self.session.call_extension(request)
+        return SnapshotResponse.decode(answer.frame, ANSWER_OFFSET)
 
     # Recipes.
 

@@ -16,8 +16,8 @@ MAX_RUN_BYTES = 512 * 1024
 MAX_OUTSTANDING_BYTES = 16 * 1024 * 1024
 
 
-# A snapshot is begun when so many bytes of the log were applied since the last one, or as many as that one has, if it is
-# larger. With it the log on disk is bounded: what two snapshots stand on, and a segment at each end.
+# A snapshot is begun when so many bytes of the log were applied since the last one, or as many as that one has, if it
+# is larger. With it the log on disk is bounded: what two snapshots stand on, and a segment at each end.
 SNAPSHOT_LOG_BYTES = 64 * 1024 * 1024
 
 # Of the log before the newest snapshot, what stays in memory: a member that missed no more than this gets the entries

@@ -23,7 +23,7 @@ class Forward(msgspec.Struct, frozen=True, gc=False):
 
 
 class FetchSnapshot(msgspec.Struct, frozen=True, gc=False):
-    """Send me `length` bytes of the file of your snapshot at `place`; I have what is before `offset` of the file `id`."""
+    """Send me `length` bytes of your snapshot at `place`. I have what is before `offset` of the file `id`."""
 
     place: Place
     id: int

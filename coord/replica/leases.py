@@ -4,8 +4,8 @@ The secret of a lease follows from the cluster's own, so it is made for the repl
 made: commands in the log are already permitted. A wrong secret is answered like a lease that is not there, for
 whoever does not know it should not learn more.
 
-Operators (`coord.replica.operators`) end leases and sessions without a secret. Who has proved `super` is judged when the
-command is applied, as ACLs are; for those who are operators by where they connect from the server vouches in the
+Operators (`coord.replica.operators`) end leases and sessions without a secret. Who has proved `super` is judged when
+the command is applied, as ACLs are; for those who are operators by where they connect from the server vouches in the
 command, since only it knows the connection.
 """
 

@@ -11,7 +11,6 @@ Work is done in the order it was given, beside the log. An answer comes back as 
     ReceiveSnapshot    SnapshotReceived: from where on the file is needed, for a part of it may be here
     WriteReceived      SnapshotReceived, one for each
     ReadPieces         PiecesRead: some of the state of a snapshot that has arrived, to be loaded
-    DropSnapshot       nothing; what was received is of no use
     CutLog             nothing; what is older than all snapshots goes
 
 A file is named by the place of its snapshot and by `id`, drawn by whoever wrote it: two members' snapshots of one place
@@ -75,10 +74,6 @@ class ReadPieces(msgspec.Struct, frozen=True, gc=False):
     offset: int
 
 
-class DropSnapshot(msgspec.Struct, frozen=True, gc=False):
-    place: Place
-
-
 class CutLog(msgspec.Struct, frozen=True, gc=False):
     """Segments of the log that end at `before` or earlier are of no use any more."""
 
@@ -86,15 +81,7 @@ class CutLog(msgspec.Struct, frozen=True, gc=False):
 
 
 SnapshotWork = (
-    BeginSnapshot
-    | WritePiece
-    | EndSnapshot
-    | ReadSnapshot
-    | ReceiveSnapshot
-    | WriteReceived
-    | ReadPieces
-    | DropSnapshot
-    | CutLog
+    BeginSnapshot | WritePiece | EndSnapshot | ReadSnapshot | ReceiveSnapshot | WriteReceived | ReadPieces | CutLog
 )
 
 

@@ -11,7 +11,7 @@ from coord.sim.disk import VirtualFiles
 from coord.sim.server import Server
 from coord.sim.swarm import Profile
 from coord.sim.verdict import Violation
-from coord.storage.store import SNAPSHOTS, Store
+from coord.storage.store import SNAPSHOTS_NAME, Store
 
 INTERVALS = 4
 """How much log may be there, in units of what lies between two snapshots: two are kept, another may be on its way."""
@@ -26,7 +26,7 @@ SNAPSHOT_FILES = 4
 def check_growth(server: Server, profile: Profile, kept: Sequence[Place]) -> None:
     """`kept`: the snapshots that the server's disk has confirmed, oldest first."""
     assert server.process is not None, "everybody is up when everything is at rest"
-    files = server.platter.subdirectory(SNAPSHOTS).names
+    files = server.platter.subdirectory(SNAPSHOTS_NAME).names
     if len(files) > SNAPSHOT_FILES:
         raise Violation("what is of no use any more goes", f"member {server.member} has the files {sorted(files)}")
     # As much of the log as a snapshot is large goes by before the next.

@@ -20,7 +20,7 @@ from coord.replica.snapshot_work import (
 )
 from coord.sim.disk import VirtualFiles
 from coord.storage.errors import DiskFailed
-from coord.storage.store import SNAPSHOTS, Store
+from coord.storage.store import SNAPSHOTS_NAME, Store
 
 if TYPE_CHECKING:
     from coord.sim.process import Process
@@ -50,7 +50,7 @@ class VirtualDisk:
         self.files = files
         self._queue: list[Persist] = []
         self._under_way: list[Persist] = []
-        self._snapshots = SnapshotWriter(process, store, files.subdirectory(SNAPSHOTS))
+        self._snapshots = SnapshotWriter(process, store, files.subdirectory(SNAPSHOTS_NAME))
 
     def submit(self, persist: Persist | None) -> None:
         self._process.reach("submit")
@@ -65,7 +65,7 @@ class VirtualDisk:
         for item in items:
             process.server.world.observer.on_snapshot_work(process.server, item)
             if isinstance(item, CutLog):
-                self.store.cut(item.before)  # as in `adopt_cluster`
+                self.store.cut_log(item.before)  # as in `adopt_cluster`
                 process.reach("cut")
             else:
                 self._snapshots.give(item)
@@ -139,10 +139,16 @@ class SnapshotWriter:
             self._begin()
 
     def _begin(self) -> None:
-        item = self._queue.popleft()
         self._is_busy = True
+        item = self._queue[0]
+        chain = self._store.chain_at(item.place) if isinstance(item, BeginSnapshot) else None
+        world = self._process.server.world
+        if isinstance(item, BeginSnapshot) and chain is None:
+            world.timeline.after(UNSYNCED * world.machinery.disk, self._try_again)  # the log is not so far yet
+            return
+        del self._queue[0]
         try:
-            answer = self._store.snapshots.do(item)
+            answer = self._store.carry_out(item, chain)
         except DiskFailed:
             self._files.settle()  # as for the log
             raise
@@ -150,9 +156,12 @@ class SnapshotWriter:
         if point is not None:
             self._process.reach(point)
         server = self._process.server
-        world = server.world
         seconds = server.disk_delay * (0.5 + world.chance.random())
         world.timeline.after(seconds if isinstance(item, EndSnapshot) else seconds * UNSYNCED, self._finish, answer)
+
+    def _try_again(self) -> None:
+        if not self._process.is_over:
+            self._process.attempt(self._begin)
 
     def _finish(self, answer: SnapshotAnswer | None) -> None:
         process = self._process

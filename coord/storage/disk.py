@@ -63,7 +63,7 @@ class _Chain(NamedTuple):
     """The log's chain at a place, for a snapshot that begins; asked of one thread, and answered to the other."""
 
     place: Place
-    answer: "SimpleQueue[bytes | None]"
+    answer: "SimpleQueue[bytes]"
 
 
 _LogWork = Persist | _ClusterId | _Chain | CutLog | None
@@ -183,7 +183,9 @@ class Disk:
             case _ClusterId(number):
                 self._store.adopt_cluster(number)
             case _Chain(place, answer):
-                answer.put(self._store.chain_at(place))
+                chain = self._store.chain_at(place)
+                assert chain is not None, f"the log has no boundary at {place}"
+                answer.put(chain)
             case CutLog(before):
                 self._store.cut_log(before)
 
@@ -202,7 +204,8 @@ class Disk:
             except Empty:
                 if self._is_closing or self._failure is not None:
                     return
-        for answer in self._store.carry_out(item, value):
+        answer = self._store.carry_out(item, value)
+        if answer is not None:
             self._post(answer)
 
     def _take_all(self) -> list[_LogWork]:

@@ -46,6 +46,7 @@ from coord.replica.snapshot_work import (
     SnapshotRead,
     SnapshotReceived,
     SnapshotSaved,
+    SnapshotWork,
     SnapshotWritten,
     WritePiece,
     WriteReceived,
@@ -149,6 +150,8 @@ class SnapshotFiles:
                 self.damaged.append(name)
             else:
                 self.kept.append(head)
+        # A process that was killed may have named a file, and no disk knows of it yet.
+        self._files.sync_directory()
 
     @property
     def newest(self) -> Head | None:
@@ -183,24 +186,24 @@ class SnapshotFiles:
         self._files.create(DRAFT_NAME, 0)
         self._append(self._draft, HEAD, HEAD_DATA.pack(FORMAT, cluster, place.index, place.term, head.id, chain))
 
-    def carry_out(self, item: object) -> list[SnapshotAnswer]:
+    def carry_out(self, item: SnapshotWork) -> SnapshotAnswer:
         """All other work but that on the log."""
         match item:
             case WritePiece(data):
                 assert self._draft is not None, "BeginSnapshot comes first"
                 assert self._draft.head is not None
                 self._append(self._draft, STATE, data)
-                return [SnapshotWritten(self._draft.head.place)]
+                return SnapshotWritten(self._draft.head.place)
             case EndSnapshot(place):
-                return [self._end(place)]
+                return self._end(place)
             case ReadSnapshot():
-                return [self._read(item)]
+                return self._read(item)
             case ReceiveSnapshot(place):
-                return [self._receive(place)]
+                return self._receive(place)
             case WriteReceived():
-                return [self._write_received(item)]
+                return self._write_received(item)
             case ReadPieces(place, offset):
-                return [self._read_pieces(place, offset)]
+                return self._read_pieces(place, offset)
             case _:
                 raise AssertionError(item)
 
@@ -270,9 +273,17 @@ class SnapshotFiles:
             part.offset = self._files.size(name)
             self._take_sound(part)
             part.offset = part.sound
+            self._write_again(part)
         if part.head is None or part.is_ended:
             self._begin_part(part)
         return self._received(place)
+
+    def _write_again(self, part: _Under) -> None:
+        """What is left from another life: after a sync that failed the kernel takes its pages for clean, and a later
+        one would vouch for what no disk holds (fsyncgate)."""
+        for offset in range(0, part.offset, PIECE_BYTES):
+            length = min(PIECE_BYTES, part.offset - offset)
+            self._files.write(part.name, offset, self._files.read(part.name, offset, length))
 
     def _begin_part(self, part: _Under) -> None:
         self._files.create(part.name, 0)

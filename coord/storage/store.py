@@ -135,11 +135,9 @@ class Store:
         """The pieces of the snapshot that `stored` names; none if there is none."""
         return self.snapshots.read_state()
 
-    def chain_at(self, place: Place) -> bytes:
-        """Of the log, at a place up to which everything was written."""
-        chain = self._wal.chain_at(place)
-        assert chain is not None, f"the log has no boundary at {place}"
-        return chain
+    def chain_at(self, place: Place) -> bytes | None:
+        """Of the log, at a place up to which everything was written; None if it has no such boundary."""
+        return self._wal.chain_at(place)
 
     def cut_log(self, before: Index) -> None:
         """Remove what holds nothing after `before`, the place of the oldest snapshot that is kept. Raises
@@ -151,14 +149,14 @@ class Store:
             raise self._fail("cutting the log", error) from error
         self._is_sound = True
 
-    def carry_out(self, item: SnapshotWork, chain: bytes | None = None) -> list[SnapshotAnswer]:
+    def carry_out(self, item: SnapshotWork, chain: bytes | None = None) -> SnapshotAnswer | None:
         """Work on snapshots, but for `CutLog`; `chain` is that of the log at the place of a BeginSnapshot. Raises
         `DiskFailed`."""
         try:
             if isinstance(item, BeginSnapshot):
                 assert chain is not None
                 self.snapshots.begin(item.place, item.cluster_id, chain)
-                return []
+                return None
             return self.snapshots.carry_out(item)
         except OSError as error:
             raise DiskFailed(f"{self._files.directory}/{SNAPSHOTS_NAME}", "writing a snapshot", error) from error
@@ -217,9 +215,8 @@ def _join(wal: Wal, snapshots: SnapshotFiles, found: Recovered, directory: str) 
     newest, start = snapshots.newest, found.history.start
     if newest is None or newest.place.index < start.index:
         if start.index or newest is not None:
-            raise CorruptSnapshot(
-                directory, start.index, snapshots.damaged, None if newest is None else newest.place.index
-            )
+            found_at = None if newest is None else newest.place.index
+            raise CorruptSnapshot(directory, start.index, snapshots.damaged, found_at)
         return
     chain = wal.chain_at(newest.place)
     if chain is None:

@@ -25,7 +25,7 @@ async def fill(client: Client, first: int, count: int) -> None:
 async def expect(client: Client, count: int) -> None:
     assert sorted(await client.get_children("/fill")) == [f"{number:06}" for number in range(count)]
     for number in range(0, count, 37):
-        assert (await client.get(f"/fill/{number:06}")) == bytes([number % 256]) * 1000
+        assert (await client.get(f"/fill/{number:06}")).data == bytes([number % 256]) * 1000
 
 
 def snapshots_of(cluster: LocalCluster, member: int) -> list[Path]:
@@ -43,7 +43,7 @@ async def test_all_members_come_back_from_their_snapshots_after_kill_9(tmp_path:
                 await cluster.kill(member)
             await cluster.start()
             await expect(client, 1500)
-            assert (await client.get("/owned")) == b"by a lease"
+            assert (await client.get("/owned")).data == b"by a lease"
             assert [info.name for info in await client.leases("lease")] == ["kept"]
 
 

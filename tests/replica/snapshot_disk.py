@@ -79,8 +79,6 @@ class SnapshotDisk:
             case CutLog(before):
                 self.cut.append(before)
                 return []
-            case _:
-                raise AssertionError(item)
 
     def _so_far(self) -> tuple[int, int]:
         return self._received[0], len(self._received[1])

@@ -53,7 +53,7 @@ def test_a_snapshot_waits_until_the_log_has_grown_by_its_own_size() -> None:
     before = len(snapshots_taken(world))
     write(client, 60)
     assert len(snapshots_taken(world)) == before, "60 writes of 150 bytes are less than 20,000 bytes"
-    write(client, 150)
+    write(client, 110)
     assert len(snapshots_taken(world)) == before + 1
 
 

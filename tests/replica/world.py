@@ -193,8 +193,8 @@ class World:
             client = self.clients.pop((member, connection), None)
             if client is not None:
                 client.is_closed = True
-        for item in replica.take_snapshot_work():
-            self._inbox[member] += self.disks[member].work(item)
+        for work in replica.take_snapshot_work():
+            self._inbox[member] += self.disks[member].work(work)
 
     def _deliver(self, sender: MemberId, to: MemberId, messages: list[PeerMessage]) -> None:
         if sender not in self.cut_off and to not in self.cut_off:

@@ -43,7 +43,7 @@ class SimulatedFiles:
 
     def names(self) -> list[str]:
         self._step("names")
-        return sorted(self._names)
+        return sorted(name for name in self._names if "/" not in name)
 
     def size(self, name: str) -> int:
         self._step("size")
@@ -56,6 +56,14 @@ class SimulatedFiles:
     def create(self, name: str, size: int) -> None:
         self._step("create")
         self._set_name(name, Content(bytearray(size)))
+
+    def grow(self, name: str, size: int) -> None:
+        self._step("grow")
+        now = self._names[name].now
+        now.extend(bytes(size - len(now)))
+
+    def subdirectory(self, name: str) -> "SimulatedSubdirectory":
+        return SimulatedSubdirectory(self, name)
 
     def write(self, name: str, offset: int, data: bytes) -> None:
         self._step("write")
@@ -89,6 +97,19 @@ class SimulatedFiles:
         self._step("sync_directory")
         self._durable_names = dict(self._names)
         self._pending_names.clear()
+
+    def sync_names_below(self, prefix: str) -> None:
+        """As `sync_directory`, of a subdirectory."""
+        self._step("sync_directory")
+        later = []
+        for name, content in self._pending_names:
+            if not name.startswith(prefix):
+                later.append((name, content))
+            elif content is None:
+                self._durable_names.pop(name, None)
+            else:
+                self._durable_names[name] = content
+        self._pending_names = later
 
     def close(self) -> None:
         pass
@@ -134,7 +155,9 @@ class SimulatedFiles:
             self._names[name] = content
 
     def _torn(self, content: Content, survives: Choose) -> Content:
-        size = len(content.now) if content.durable or survives() else 0
+        known, size = len(content.durable), len(content.now)
+        if known < size and not survives():
+            size = known
         after = bytearray(size)
         after[: len(content.durable)] = content.durable
         for offset, data in content.pending:
@@ -143,6 +166,56 @@ class SimulatedFiles:
                 if offset + start + len(part) <= size and survives():
                     after[offset + start : offset + start + len(part)] = part
         return _on_disk(after)
+
+
+class SimulatedSubdirectory:
+    """Its files are those of the directory above, with its name before theirs."""
+
+    def __init__(self, above: SimulatedFiles, name: str) -> None:
+        self.directory = f"{above.directory}/{name}"
+        self._above = above
+        self._prefix = f"{name}/"
+
+    def lock(self) -> None:
+        raise AssertionError("the directory above is locked")
+
+    def names(self) -> list[str]:
+        self._above._step("names")
+        length = len(self._prefix)
+        return sorted(name[length:] for name in self._above._names if name.startswith(self._prefix))
+
+    def size(self, name: str) -> int:
+        return self._above.size(self._prefix + name)
+
+    def read(self, name: str, offset: int, length: int) -> bytes:
+        return self._above.read(self._prefix + name, offset, length)
+
+    def create(self, name: str, size: int) -> None:
+        self._above.create(self._prefix + name, size)
+
+    def grow(self, name: str, size: int) -> None:
+        self._above.grow(self._prefix + name, size)
+
+    def subdirectory(self, name: str) -> "SimulatedSubdirectory":
+        return SimulatedSubdirectory(self._above, self._prefix + name)
+
+    def write(self, name: str, offset: int, data: bytes) -> None:
+        self._above.write(self._prefix + name, offset, data)
+
+    def sync(self, name: str) -> None:
+        self._above.sync(self._prefix + name)
+
+    def rename(self, old: str, new: str) -> None:
+        self._above.rename(self._prefix + old, self._prefix + new)
+
+    def remove(self, name: str) -> None:
+        self._above.remove(self._prefix + name)
+
+    def sync_directory(self) -> None:
+        self._above.sync_names_below(self._prefix)
+
+    def close(self) -> None:
+        pass
 
 
 def _on_disk(data: bytes | bytearray) -> Content:

@@ -10,6 +10,7 @@ import pytest
 
 from coord.raft.ready import Persist
 from coord.replica.inputs import Persisted
+from coord.replica.snapshot_work import SnapshotAnswer
 from coord.storage import Disk, DiskFailed, Store
 from coord.storage.disk import FAST_SECONDS, SAMPLES, STALL_MEMORY_SECONDS, STALL_SECONDS, Pace
 from coord.storage.errors import ForeignDirectory
@@ -24,13 +25,17 @@ class Loop:
 
     def __init__(self) -> None:
         self.tokens: list[int] = []
+        self.answers: list[SnapshotAnswer] = []
         self.threads: list[str] = []
         self.failures: list[Exception] = []
         self._changed = threading.Condition()
 
-    def post(self, persisted: Persisted) -> None:
+    def post(self, answer: Persisted | SnapshotAnswer) -> None:
         with self._changed:
-            self.tokens.append(persisted.token)
+            if isinstance(answer, Persisted):
+                self.tokens.append(answer.token)
+            else:
+                self.answers.append(answer)
             self.threads.append(threading.current_thread().name)
             self._changed.notify()
 
@@ -38,6 +43,11 @@ class Loop:
         with self._changed:
             self.failures.append(error)
             self._changed.notify()
+
+    def wait_for_answers(self, count: int) -> list[SnapshotAnswer]:
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(self.answers) >= count, WAIT)
+        return self.answers
 
     def wait_for(self, token: int) -> None:
         with self._changed:

@@ -119,7 +119,7 @@ def test_run_larger_than_a_segment_gets_one_of_its_size() -> None:
 
     write_log(files, *persists, segment_bytes=4096)
 
-    assert sorted(map(files.size, files.names())) == [4096, 4096, 50_176]
+    assert sorted(map(files.size, files.names())) == [4096, 4096, 50_688]
     assert found_in(files).runs == runs(*persists)
 
 
