@@ -59,8 +59,8 @@ class Weather:
             pauses=some(0.3, 1.0),
             false_alarms=some(0.3, 3.0),
             transfers=some(0.3, 1.0),
-            snapshots=some(0.7, 20.0),
-            cuts_of_logs=some(0.8, 20.0),
+            snapshots=some(0.7, 100.0),
+            cuts_of_logs=some(0.9, 100.0),
             fetch=rng.choice((0.001, 0.05, 1.0)),
             damage=some(0.3, 0.5),
             proposals=rng.choice((5.0, 50.0, 300.0)),
@@ -220,7 +220,7 @@ class Storm:
 
     def _take_snapshot(self) -> None:
         """Somebody writes its state down, in its own time; it learns about it some time after that."""
-        number = self.rng.choice(self.members)
+        number = self.rng.choice(self.members + self._leaders())
         member = self.cluster.members[number]
         if member.raft is None or member.applied <= member.raft.snapshot.index:
             return
@@ -239,7 +239,7 @@ class Storm:
 
     def _cut_logs(self) -> None:
         """Somebody forgets runs in memory, somebody on its disk."""
-        number, chance = self.rng.choice(self.members), self.rng.choice((0.0, 0.5, 1.0, 1.0))
+        number, chance = self.rng.choice(self.members + self._leaders()), self.rng.choice((0.5, 1.0, 1.0))
         self.post(number, lambda: self.cluster.compact(number, chance))
         self.cluster.members[self.rng.choice(self.members)].disk.cut()
 

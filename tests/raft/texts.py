@@ -7,7 +7,7 @@ message   "append t2 1/4 [2/5] c3 r1"   see `render`
 
 from typing import assert_never
 
-from coord.raft import Config, HardState, Index, MemberId, Raft, Run, Stored, Term
+from coord.raft import Config, HardState, Index, MemberId, Place, Raft, Run, Stored, Term
 from coord.raft.messages import (
     Append,
     AppendRejected,
@@ -64,8 +64,8 @@ def render(message: Message) -> str:
     match message:
         case Append():
             entries = " ".join(map(show_run, message.runs))
-            place = f"{message.prev_term}/{message.prev_index}"
-            return f"append t{message.term} {place} [{entries}] c{message.commit_index} r{message.round}"
+            prev = f"{message.prev_term}/{message.prev_index}"
+            return f"append t{message.term} {prev} [{entries}] c{message.commit_index} r{message.round}"
         case AppendReply(term, round_, match):
             return f"appended t{term} m{match} r{round_}"
         case AppendRejected(term, round_, prev, index, hint_term):
@@ -97,35 +97,47 @@ def half() -> float:
     return 0.5
 
 
-def disk(log: str = "", term: int = 0, vote: int | None = None) -> Stored:
-    """What a disk holds; the term is at least the log's."""
-    stored = list(runs(log))
-    term = max(term, stored[-1].term if stored else 0)
-    return Stored(HardState(Term(term), MemberId(vote) if vote else None), stored)
+def place(text: str) -> Place:
+    """The place that a text like "1/4" means; "0/0" is the beginning."""
+    term, _, index = text.partition("/")
+    return Place(Index(int(index)), Term(int(term)))
+
+
+def disk(log: str = "", term: int = 0, vote: int | None = None, start: str = "0/0") -> Stored:
+    """What a disk holds: a log, and where it starts a snapshot; the term is at least the log's."""
+    stored, at = list(runs(log)), place(start)
+    term = max(term, stored[-1].term if stored else at.term)
+    return Stored(HardState(Term(term), MemberId(vote) if vote else None), stored, at, at)
 
 
 def member(
-    log: str = "", *, term: int = 0, vote: int | None = None, me: int = 1, voters: tuple[int, ...] = (1, 2, 3)
+    log: str = "",
+    *,
+    term: int = 0,
+    vote: int | None = None,
+    me: int = 1,
+    voters: tuple[int, ...] = (1, 2, 3),
+    start: str = "0/0",
 ) -> Raft:
     """A member that just started with this on its disk, at time 0; it knows no leader."""
     config = Config(member=MemberId(me), voters=tuple(MemberId(voter) for voter in voters), incarnation=1)
-    return Raft(config, disk(log, term, vote), 0.0, half)
+    return Raft(config, disk(log, term, vote, start), 0.0, half)
 
 
-def follower(log: str = "", *, term: int = 0, leader: int = 1, me: int = 2) -> Raft:
+def follower(log: str = "", *, term: int = 0, leader: int = 1, me: int = 2, start: str = "0/0") -> Raft:
     """A member that heard from `leader` at time 0 and has answered; its log equals the leader's."""
-    raft = member(log, term=term, me=me)
+    raft = member(log, term=term, me=me, start=start)
     term = max(raft.term, 1)
-    place = f"{raft.log.last_term}/{raft.last_index}"
-    raft.step(MemberId(leader), append(place, term=term, round_=1), 0.0)
+    end = f"{raft.log.last_term}/{raft.last_index}"
+    raft.step(MemberId(leader), append(end, term=term, round_=1), 0.0)
     save(raft)
     raft.take_ready()
     return raft
 
 
-def leader(log: str = "", *, voters: tuple[int, ...] = (1, 2, 3)) -> Raft:
+def leader(log: str = "", *, voters: tuple[int, ...] = (1, 2, 3), start: str = "0/0") -> Raft:
     """Member 1, elected at time 0 in the term after the log's; its no-op is sent and on its own disk."""
-    raft = member(log, voters=voters)
+    raft = member(log, voters=voters, start=start)
     elect(raft)
     save(raft)
     return raft
