@@ -1,7 +1,9 @@
 """What a server tells about itself: one document for `coord status`, `coord top` and whoever asks (1001).
 
-Counts of sessions, leases, keys and znodes are the cluster's; connections, watches, requests, latency, disk and events
-are this server's own. `requests` counts since the start: a rate is a difference by the difference of `uptime_s`.
+Counts of sessions, leases, keys and znodes are the cluster's; connections, watches, requests, latency, disk, snapshot
+and events are this server's own. `requests` counts since the start: a rate is a difference by the difference of
+`uptime_s`. `log_start`: the index that the log in memory follows. `snapshot`: the newest on this server's disk; its
+index is 0 if there is none yet, its bytes if this server did not write it since it was started.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -42,6 +44,8 @@ def status_of(replica: "Replica") -> dict[str, Any]:
         "commit_index": raft.commit_index,
         "applied_index": machine.applied_index,
         "last_index": raft.last_index,
+        "log_start": raft.log.start.index,
+        "snapshot": {"index": replica.snapshots.newest.index, "bytes": replica.snapshots.size},
         "sessions": sessions,
         "leases": leases,
         "lease_keys": keys,

@@ -118,6 +118,12 @@ class _Server:
         self._hub: Hub = Hub(settings.limits, Words(lambda: statistics_of(self._replica, self._hub)))
         self._disk = Disk(store, self._hub.post, self._fail)
         self._clock = clock
+        if store.snapshots.damaged:
+            log.warning(
+                "damaged snapshots, which are removed with the next one: %s; the one before and the log had all that"
+                " was in them, but check the disk",
+                ", ".join(store.snapshots.damaged),
+            )
         if store.torn is not None:
             log.warning("the last write before a crash was not finished, and is cut off: %s", store.torn)
 

@@ -151,8 +151,6 @@ def test_none_is_begun_while_a_member_fetches_the_newest() -> None:
     world, client = behind()
     leader = world.leader
     newest = leader.snapshots.newest
-    from coord.replica.inputs import FetchSnapshot, FromPeer
-
     world.give(leader.member, FromPeer(LAGGARD, [FetchSnapshot(newest, 0, 0, 10)]))
     write(client, 20)
     assert leader.snapshots.newest == newest, "it would cut the log that the member needs next"
