@@ -1,4 +1,4 @@
-"""Three servers of one kind on this machine, with directories and ports of their own, while a `with` lasts.
+"""Some servers of one kind on this machine, with directories and ports of their own, while a `with` lasts.
 
 All with their fsync on. They are ended by the ids of the processes that were started here, never by name.
 """
@@ -26,7 +26,7 @@ PROBE_PAUSE = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where the servers 0, 1 and 2 of an ensemble keep their data and listen."""
+    """Where the servers 0, 1, … of an ensemble keep their data and listen."""
 
     directory: Path
     client_ports: Sequence[int]
@@ -70,17 +70,19 @@ class Kind(Protocol):
 
 
 class Ensemble:
-    """Three servers, stopped at first."""
+    """Servers that are stopped at first. One alone is a cluster of its own."""
 
-    def __init__(self, kind: Kind) -> None:
+    def __init__(self, kind: Kind, size: int = SIZE) -> None:
         self.kind = kind
+        self._size = size
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> Self:
         self.kind.check_installed()
-        ports = free_ports(3 * SIZE)
+        size = self._size
+        ports = free_ports(3 * size)
         directory = Path(tempfile.mkdtemp(prefix=f"bench-{self.kind.name.split()[0].lower()}-"))
-        self.layout = Layout(directory, ports[:SIZE], ports[SIZE:-SIZE], ports[-SIZE:])
+        self.layout = Layout(directory, ports[:size], ports[size:-size], ports[-size:])
         return self
 
     def __exit__(
@@ -97,16 +99,28 @@ class Ensemble:
     def start(self) -> float:
         """Start those that are not running, and wait for a first write; returns the seconds that took."""
         begin = time.monotonic()
-        for number in range(SIZE):
+        for number in range(self._size):
             if number not in self._processes:
-                self._start(number)
+                self.launch(number)
         self._await_write(self.addresses)
         return time.monotonic() - begin
 
     def restart(self, number: int) -> None:
         """Start a server that was ended, and wait until writes go through it again."""
-        self._start(number)
+        self.launch(number)
         self._await_write([self.addresses[number]])
+
+    def launch(self, number: int) -> None:
+        """Start a server, and wait for nothing."""
+        self.layout.of(number).mkdir(exist_ok=True)
+        with open(self.layout.log(number), "ab") as log:
+            self._processes[number] = subprocess.Popen(
+                self.kind.command(self.layout, number),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=environment_with_bytecode() | {"PYTHONUNBUFFERED": "1"},
+            )
 
     def leader(self) -> int:
         """The server that leads. Waits for there to be one."""
@@ -144,17 +158,6 @@ class Ensemble:
     def memory_megabytes(self) -> list[float]:
         """Resident memory of each server."""
         return [resident_of(process.pid) for process in self._processes.values()]
-
-    def _start(self, number: int) -> None:
-        self.layout.of(number).mkdir(exist_ok=True)
-        with open(self.layout.log(number), "ab") as log:
-            self._processes[number] = subprocess.Popen(
-                self.kind.command(self.layout, number),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=environment_with_bytecode() | {"PYTHONUNBUFFERED": "1"},
-            )
 
     def _await_write(self, addresses: Sequence[Address]) -> None:
         deadline = time.monotonic() + START_PATIENCE

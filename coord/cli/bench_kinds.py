@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from http.client import HTTPConnection, HTTPException
 
-from coord.cli.bench_ensembles import SIZE, Layout
+from coord.cli.bench_ensembles import Layout
 from coord.cli.bench_load import Address, LoadError
 from coord.cli.bench_machine import environment_with_bytecode, require
 from coord.cli.bench_scenario import gardener
@@ -74,9 +74,8 @@ class ZooKeeper:
             "admin.enableServer": "false",
             "4lw.commands.whitelist": "srvr",
         }
-        for peer in range(SIZE):
-            ports = f"{layout.peer_ports[peer]}:{layout.other_ports[peer]}"
-            settings[f"server.{peer + 1}"] = f"{LOOPBACK}:{ports}"
+        for peer, ports in enumerate(zip(layout.peer_ports, layout.other_ports, strict=True), 1):
+            settings[f"server.{peer}"] = f"{LOOPBACK}:{ports[0]}:{ports[1]}"
         configuration = directory / "zoo.cfg"
         configuration.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
         (directory / "myid").write_text(f"{number + 1}\n")

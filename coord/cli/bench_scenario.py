@@ -110,22 +110,23 @@ class Gardener:
             raise
 
     def create(self, paths: Iterable[str], data: bytes) -> None:
-        self._ask(OpCode.CREATE, (create_request(path, data) for path in paths), allowed={Code.OK})
+        self.ask(OpCode.CREATE, (create_request(path, data) for path in paths), allowed={Code.OK})
 
     def delete(self, paths: Iterable[str]) -> None:
         """Those that are not there are none the worse."""
         bodies = (DeleteRequest(path, -1).encode() for path in paths)
-        self._ask(OpCode.DELETE, bodies, allowed={Code.OK, Code.NO_NODE})
+        self.ask(OpCode.DELETE, bodies, allowed={Code.OK, Code.NO_NODE})
 
     def close(self) -> None:
         try:
-            self._ask(OpCode.CLOSE_SESSION, [b""], allowed={Code.OK})
+            self.ask(OpCode.CLOSE_SESSION, [b""], allowed={Code.OK})
         except (OSError, EOFError, LoadError):
             pass  # it will expire
         finally:
             self._socket.close()
 
-    def _ask(self, opcode: OpCode, bodies: Iterable[bytes], allowed: set[Code]) -> None:
+    def ask(self, opcode: OpCode, bodies: Iterable[bytes], allowed: set[Code]) -> None:
+        """Requests of one kind, many under way. Raises `LoadError` for an answer that is not `allowed`."""
         waiting = iter(bodies)
         while window := list(islice(waiting, WINDOW)):
             parts = []

@@ -1,0 +1,73 @@
+"""What a server does under load while it takes snapshots, against the same without: in phases that take turns."""
+
+import signal
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Final
+
+from coord.cli.bench_compare import Results, tell
+from coord.cli.bench_ensembles import Ensemble
+from coord.cli.bench_load import LoadError
+from coord.cli.bench_scenario import Scenario, run_scenario
+from tests.bench.snapshot_servers import NEVER, TurnCoord, plant, snapshots_of, turns_file
+from tests.bench.turns import Span, Turns
+
+NORMAL: Final = "normal"
+SNAPSHOTS: Final = "snapshots"
+LOADS: Final = {"64×1": Scenario("set", 64, 1), "16×64": Scenario("set", 16, 64)}
+WARM_UP: Final = 1.0
+
+
+@dataclass(slots=True)
+class Phases:
+    """What came of all of them."""
+
+    rates: Results = field(default_factory=Results)
+    """Writes per second, by load and by what was going on."""
+    turns: dict[tuple[str, str], Turns] = field(default_factory=dict)
+    """The same, of all rounds together."""
+    snapshot_seconds: list[float] = field(default_factory=list)
+    memory_mb: float = 0.0
+    """Of the largest server, at the end."""
+
+
+def measure_phases(znodes: int, members: int, rounds: int, seconds: float) -> Phases:
+    """Raises `LoadError`."""
+    phases = Phases()
+    spans: dict[tuple[str, str], list[Span]] = {}
+    with Ensemble(TurnCoord(NEVER), members) as ensemble:
+        ensemble.start()
+        tell(f"{znodes:,} znodes in {plant(ensemble.addresses[0], znodes):.1f} s")
+        for load, what in rounds * [(load, what) for load in LOADS for what in (NORMAL, SNAPSHOTS)]:
+            span, rate = _phase(ensemble, LOADS[load], seconds, phases.snapshot_seconds if what == SNAPSHOTS else None)
+            tell(f"{load}, {what}: {rate:,.0f} writes/s")
+            phases.rates.add(load, what, rate)
+            spans.setdefault((load, what), []).append(span)
+        phases.memory_mb = max(ensemble.memory_megabytes())
+        for number in range(members):
+            ensemble.signal(number, signal.SIGTERM)
+            ensemble.wait(number)
+        files = [turns_file(ensemble.layout, number) for number in range(members)]
+        for key, each in spans.items():
+            phases.turns[key] = Turns.read(files, each)
+    return phases
+
+
+def _phase(
+    ensemble: Ensemble, scenario: Scenario, seconds: float, snapshot_seconds: list[float] | None
+) -> tuple[Span, float]:
+    """When it was measured, and writes per second. With a list: while snapshots are taken, whose times go there."""
+    marks: list[int] = []
+
+    def mark() -> float:
+        marks.append(time.perf_counter_ns())
+        return 0.0
+
+    with ExitStack() as stack:
+        if snapshot_seconds is not None:
+            stack.enter_context(snapshots_of(ensemble, snapshot_seconds))
+        measured = run_scenario(ensemble.addresses, scenario, warmup=WARM_UP, duration=seconds, meter=mark)
+    if measured.errors or measured.out_of_order or measured.went_back or measured.unanswered:
+        raise LoadError(f"answered wrongly: {measured}")
+    return Span(*marks), measured.latencies.count / measured.seconds
