@@ -1,14 +1,16 @@
 """What a server does under load while it takes snapshots, against the same without: in phases that take turns."""
 
+import os
 import signal
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from coord.cli.bench_compare import Results, tell
 from coord.cli.bench_ensembles import Ensemble
 from coord.cli.bench_load import LoadError
+from coord.cli.bench_machine import busy_seconds
 from coord.cli.bench_scenario import Scenario, run_scenario
 from tests.bench.snapshot_servers import NEVER, TurnCoord, plant, snapshots_of, turns_file
 from tests.bench.turns import Span, Turns
@@ -17,6 +19,15 @@ NORMAL: Final = "normal"
 SNAPSHOTS: Final = "snapshots"
 LOADS: Final = {"64×1": Scenario("set", 64, 1), "16×64": Scenario("set", 16, 64)}
 WARM_UP: Final = 1.0
+
+
+class Phase(NamedTuple):
+    """One measurement."""
+
+    span: Span
+    per_second: float
+    foreign: float
+    """Share of the machine that others used meanwhile."""
 
 
 @dataclass(slots=True)
@@ -40,10 +51,14 @@ def measure_phases(znodes: int, members: int, rounds: int, seconds: float) -> Ph
         ensemble.start()
         tell(f"{znodes:,} znodes in {plant(ensemble.addresses[0], znodes):.1f} s")
         for load, what in rounds * [(load, what) for load in LOADS for what in (NORMAL, SNAPSHOTS)]:
-            span, rate = _phase(ensemble, LOADS[load], seconds, phases.snapshot_seconds if what == SNAPSHOTS else None)
-            tell(f"{load}, {what}: {rate:,.0f} writes/s")
-            phases.rates.add(load, what, rate)
-            spans.setdefault((load, what), []).append(span)
+            with ExitStack() as stack:
+                if what == SNAPSHOTS:
+                    stack.enter_context(snapshots_of(ensemble, phases.snapshot_seconds))
+                phase = _measure(ensemble, LOADS[load], seconds)
+            tell(f"{load}, {what}: {phase.per_second:,.0f} writes/s, others {phase.foreign:.0%}")
+            phases.rates.add(load, what, phase.per_second)
+            phases.rates.foreign = max(phases.rates.foreign, phase.foreign)
+            spans.setdefault((load, what), []).append(phase.span)
         phases.memory_mb = max(ensemble.memory_megabytes())
         for number in range(members):
             ensemble.signal(number, signal.SIGTERM)
@@ -54,20 +69,18 @@ def measure_phases(znodes: int, members: int, rounds: int, seconds: float) -> Ph
     return phases
 
 
-def _phase(
-    ensemble: Ensemble, scenario: Scenario, seconds: float, snapshot_seconds: list[float] | None
-) -> tuple[Span, float]:
-    """When it was measured, and writes per second. With a list: while snapshots are taken, whose times go there."""
+def _measure(ensemble: Ensemble, scenario: Scenario, seconds: float) -> Phase:
     marks: list[int] = []
+    busy: list[float] = []
 
-    def mark() -> float:
+    def meter() -> float:
         marks.append(time.perf_counter_ns())
-        return 0.0
+        busy.append(busy_seconds())
+        return ensemble.cpu_seconds()
 
-    with ExitStack() as stack:
-        if snapshot_seconds is not None:
-            stack.enter_context(snapshots_of(ensemble, snapshot_seconds))
-        measured = run_scenario(ensemble.addresses, scenario, warmup=WARM_UP, duration=seconds, meter=mark)
+    measured = run_scenario(ensemble.addresses, scenario, warmup=WARM_UP, duration=seconds, meter=meter)
     if measured.errors or measured.out_of_order or measured.went_back or measured.unanswered:
         raise LoadError(f"answered wrongly: {measured}")
-    return Span(*marks), measured.latencies.count / measured.seconds
+    others = busy[1] - busy[0] - measured.metered - measured.generator_cpu
+    foreign = max(0.0, others / (measured.seconds * (os.cpu_count() or 1)))
+    return Phase(Span(*marks), measured.latencies.count / measured.seconds, foreign)

@@ -52,12 +52,12 @@ def turn_lines(znodes: int, members: int, rounds: int, seconds: float) -> Iterat
     for load in LOADS:
         for what in (NORMAL, SNAPSHOTS):
             turns = phases.turns[load, what]
-            worst = quantile(turns.wall, QUANTILES["p99.9"])
+            is_met = what == NORMAL or quantile(turns.wall, QUANTILES["p99.9"]) <= MAX_TURN_MS
             yield Line(
                 f"turns, {load}, {what}: {' · '.join(QUANTILES)}",
                 " · ".join(f"{quantile(turns.wall, share):.2f}" for share in QUANTILES.values()) + " ms",
-                f"p99.9 ≤ {MAX_TURN_MS:g} ms",
-                worst <= MAX_TURN_MS,
+                "" if what == NORMAL else f"p99.9 ≤ {MAX_TURN_MS:g} ms",
+                is_met,
             )
             yield Line(
                 "    of that, on a processor",
@@ -74,6 +74,7 @@ def turn_lines(znodes: int, members: int, rounds: int, seconds: float) -> Iterat
     taken = phases.snapshot_seconds
     yield Line(f"a snapshot under load, of {len(taken)}, median", f"{statistics.median(taken):.1f} s")
     yield Line("memory of the largest server after that", f"{phases.memory_mb:,.0f} MB")
+    yield Line("share of the machine that others used, at most", f"{phases.rates.foreign:.0%}")
 
 
 def restart_lines(znodes: int, rounds: int, heap: str) -> Iterator[Line]:
