@@ -38,7 +38,7 @@ def measure_restarts(znodes: int, rounds: int, heap: str) -> Results:
             seconds = plant(ensemble.addresses[0], znodes)
             results.add(FILLED, name, (memory(ensemble) - empty[name]) / znodes)
             tell(f"{name}: {znodes:,} znodes in {seconds:.1f} s, {memory(ensemble) / 1e6:,.0f} MB")
-        take_snapshot(ensembles[FROM_SNAPSHOT], 0)
+        take_snapshot(ensembles[FROM_SNAPSHOT].addresses[0])
         for _ in range(rounds):
             for name, ensemble in ensembles.items():
                 seconds = restart(ensemble, last)

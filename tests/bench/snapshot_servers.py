@@ -12,6 +12,7 @@ from coord.cli.bench_kinds import Coord
 from coord.cli.bench_load import Address, LoadError
 from coord.cli.bench_scenario import gardener
 from coord_protocol.errors import Code
+from coord_protocol.extensions import SnapshotRequest
 from coord_protocol.requests import GetDataRequest, OpCode
 
 VALUE: Final = bytes(100)
@@ -19,7 +20,6 @@ ROOT: Final = "/snapshots"
 SIBLINGS: Final = 1000  # below one parent
 NEVER: Final = 1 << 50  # bytes of log: no snapshot is taken by itself
 SNAPSHOT_PATIENCE: Final = 120.0  # seconds for one
-POLL: Final = 0.02
 
 
 class TurnCoord(Coord):
@@ -75,17 +75,12 @@ def get_once(address: Address, path: str, patience: float) -> bool:
     return True
 
 
-def take_snapshot(ensemble: Ensemble, number: int) -> None:
-    """Have the server take one at once, and wait until it has its name. Something was written since the last one."""
-    directory = data_of(ensemble.layout, number) / "snapshots"
-    before = set(directory.glob("*.snap"))
-    with gardener([ensemble.addresses[number]]) as asking:
-        asking.ask(OpCode.SNAPSHOT, [b""], allowed={Code.OK})
-    deadline = time.monotonic() + SNAPSHOT_PATIENCE
-    while not set(directory.glob("*.snap")) - before:
-        if time.monotonic() > deadline:
-            raise LoadError(f"no snapshot in {directory} {SNAPSHOT_PATIENCE:.0f} s after it was asked for")
-        time.sleep(POLL)
+def take_snapshot(address: Address) -> float:
+    """Have the server take one at once; returns the seconds until it was durable."""
+    begin = time.monotonic()
+    with gardener([address], SNAPSHOT_PATIENCE) as asking:
+        asking.ask(OpCode.SNAPSHOT, [SnapshotRequest().encode()], allowed={Code.OK})
+    return time.monotonic() - begin
 
 
 @contextmanager
@@ -97,16 +92,14 @@ def snapshots_of(ensemble: Ensemble, seconds: list[float]) -> Iterator[None]:
     failures: list[Exception] = []
     is_over = threading.Event()
 
-    def take_all(number: int) -> None:
+    def take_all(address: Address) -> None:
         try:
             while not is_over.is_set():
-                begin = time.monotonic()
-                take_snapshot(ensemble, number)
-                seconds.append(time.monotonic() - begin)
+                seconds.append(take_snapshot(address))
         except LoadError as error:
             failures.append(error)
 
-    threads = [threading.Thread(target=take_all, args=(number,)) for number in range(len(ensemble.addresses))]
+    threads = [threading.Thread(target=take_all, args=(address,)) for address in ensemble.addresses]
     for thread in threads:
         thread.start()
     try:

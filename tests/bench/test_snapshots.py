@@ -57,7 +57,7 @@ def test_server_serves_what_it_had_from_its_snapshot() -> None:
     with Ensemble(TurnCoord(NEVER), 1) as ensemble:
         ensemble.start()
         plant(ensemble.addresses[0], ZNODES)
-        take_snapshot(ensemble, 0)
+        take_snapshot(ensemble.addresses[0])
 
         assert restart(ensemble, path_of(ZNODES - 1)) < 30
 
