@@ -26,6 +26,8 @@ class Phase(NamedTuple):
 
     span: Span
     per_second: float
+    cpu_ms: float
+    """Of all servers, per 1000 writes; steadier than the rate where others use the machine, too."""
     foreign: float
     """Share of the machine that others used meanwhile."""
 
@@ -36,8 +38,10 @@ class Phases:
 
     rates: Results = field(default_factory=Results)
     """Writes per second, by load and by what was going on."""
+    cpu: Results = field(default_factory=Results)
+    """Milliseconds of processor time of all servers per 1000 writes."""
     turns: dict[tuple[str, str], Turns] = field(default_factory=dict)
-    """The same, of all rounds together."""
+    """Of all rounds together."""
     snapshot_seconds: list[float] = field(default_factory=list)
     memory_mb: float = 0.0
     """Of the largest server, at the end."""
@@ -57,6 +61,7 @@ def measure_phases(znodes: int, members: int, rounds: int, seconds: float) -> Ph
                 phase = _measure(ensemble, LOADS[load], seconds)
             tell(f"{load}, {what}: {phase.per_second:,.0f} writes/s, others {phase.foreign:.0%}")
             phases.rates.add(load, what, phase.per_second)
+            phases.cpu.add(load, what, phase.cpu_ms)
             phases.rates.foreign = max(phases.rates.foreign, phase.foreign)
             spans.setdefault((load, what), []).append(phase.span)
         phases.memory_mb = max(ensemble.memory_megabytes())
@@ -83,4 +88,5 @@ def _measure(ensemble: Ensemble, scenario: Scenario, seconds: float) -> Phase:
         raise LoadError(f"answered wrongly: {measured}")
     others = busy[1] - busy[0] - measured.metered - measured.generator_cpu
     foreign = max(0.0, others / (measured.seconds * (os.cpu_count() or 1)))
-    return Phase(Span(*marks), measured.latencies.count / measured.seconds, foreign)
+    writes = measured.latencies.count
+    return Phase(Span(*marks), writes / measured.seconds, measured.metered / writes * 1e6, foreign)

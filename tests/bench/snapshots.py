@@ -71,6 +71,8 @@ def turn_lines(znodes: int, members: int, rounds: int, seconds: float) -> Iterat
             f"ratio ≥ {MIN_THROUGHPUT:g}",
             ratio is not None and ratio >= MIN_THROUGHPUT,
         )
+        spent = [phases.cpu.median(load, what) for what in (NORMAL, SNAPSHOTS)]
+        yield Line("    processor time of all servers per 1000 writes", f"{spent[0]:.1f} · {spent[1]:.1f} ms")
     taken = phases.snapshot_seconds
     yield Line(f"a snapshot under load, of {len(taken)}, median", f"{statistics.median(taken):.1f} s")
     yield Line("memory of the largest server after that", f"{phases.memory_mb:,.0f} MB")
