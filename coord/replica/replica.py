@@ -202,7 +202,12 @@ class Replica:
             return self.now
         if self.snapshots.has_work(self.now) or self.installation.has_work():
             return self.now
-        deadline = min(self.raft.next_deadline(), self.clients.next_deadline(), self.syncs.next_deadline())
+        deadline = min(
+            self.raft.next_deadline(),
+            self.clients.next_deadline(),
+            self.syncs.next_deadline(),
+            self.snapshots.next_deadline(),
+        )
         if self.installation.is_under_way:
             deadline = min(deadline, self.installation.next_deadline())
         if self._office is not None and self.raft.can_propose:

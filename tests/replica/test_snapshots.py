@@ -55,6 +55,15 @@ def test_a_snapshot_waits_until_the_log_has_grown_by_its_own_size() -> None:
     assert next_one - large > 100, "120 bytes each, and the state has 20,000"
 
 
+def test_a_snapshot_keeps_a_pause_between_its_pieces() -> None:
+    """A piece in each turn would take a third of the time of turns that are short."""
+    world = World(snapshot_log_bytes=2000, snapshot_piece_pause=0.002)
+    write(started(world), 30)
+    assert snapshots_taken(world) == [], "no time has passed, and there is more than one piece"
+    world.pass_time(0.1, step=0.001)
+    assert snapshots_taken(world)
+
+
 def test_a_command_takes_one_at_once_and_is_answered_when_it_is_durable() -> None:
     world = World()
     started(world)

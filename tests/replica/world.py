@@ -96,6 +96,7 @@ class World:
         heartbeat: float = 0.05,
         super_digest: str = "",
         snapshot_log_bytes: int = 1 << 30,
+        snapshot_piece_pause: float = 0.0,
     ) -> None:
         self.now = 100.0
         self.connections = count(1)
@@ -123,6 +124,7 @@ class World:
                 retained_log_bytes=0,
                 snapshot_piece_znodes=3,
                 snapshot_piece_bytes=100,
+                snapshot_piece_pause=snapshot_piece_pause,
             )
             jitter = partial(float, member / 10)
             self.disks[member] = SnapshotDisk(member)
