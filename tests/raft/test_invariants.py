@@ -4,10 +4,10 @@ import pytest
 
 from coord.raft import MemberId, Raft, Stored
 from coord.raft.invariants import Witness
-from coord.raft.messages import AppendReply, RequestVote, VoteReply
+from coord.raft.messages import AppendReply, OfferSnapshot, RequestVote, VoteReply
 from coord.raft.types import BEFORE_FIRST, Index, Round, Term
 
-from .texts import disk, elect, follower, leader, member, run, runs, save
+from .texts import disk, elect, follower, leader, member, place, run, runs, save
 
 ONE, TWO, THREE = MemberId(1), MemberId(2), MemberId(3)
 EMPTY = {number: disk() for number in (ONE, TWO, THREE)}
@@ -172,3 +172,57 @@ def test_ack_that_is_not_durable() -> None:
     with pytest.raises(AssertionError, match="2 is another run"):
         witness.sent(TWO, ONE, AppendReply(Term(1), Round(1), Index(2)), disk("1/1 2/2"))
     witness.sent(TWO, ONE, AppendReply(Term(1), Round(1), Index(2)), disk("1/1 1/2"))
+
+
+def with_committed_no_op() -> tuple[Raft, Witness]:
+    """A leader that has committed 1/1, and the witness of that."""
+    raft = committed(leader(), 1)
+    witness = watching(raft)
+    witness.check(raft, {number: Stored(disk("", 1).hard_state, raft.log.runs) for number in (ONE, TWO, THREE)})
+    return raft, witness
+
+
+def test_log_that_starts_where_nothing_is_committed() -> None:
+    """A snapshot of what may still be undone."""
+    _, witness = with_committed_no_op()
+
+    with pytest.raises(AssertionError, match="at 5: nothing is committed there"):
+        witness.started(member(start="1/5", me=2))
+    with pytest.raises(AssertionError, match="is not what is committed"):
+        witness.started(member(start="2/1", me=2))
+    witness.started(member(start="1/1", me=2))
+
+
+def test_runs_that_are_forgotten_before_a_snapshot_holds_them() -> None:
+    """A crash would find them; the peers that ask for them would not."""
+    raft, witness = with_committed_no_op()
+
+    raft.log.compact(Index(1))
+
+    with pytest.raises(AssertionError, match="member 1 forgot what no snapshot holds"):
+        witness.check(raft, everywhere("1/1"))
+
+
+def test_install_on_a_leader_or_back_or_beside_the_log() -> None:
+    """State Machine Safety again: a state that jumps back applies runs twice."""
+    raft, witness = with_committed_no_op()
+    behind, ahead = member(me=2), member(start="1/1", me=3)
+    witness.started(behind)
+    witness.started(ahead)
+
+    with pytest.raises(AssertionError, match="leader 1 installs"):
+        witness.installed(raft, place("1/1"))
+    with pytest.raises(AssertionError, match="member 2 installed what its log contradicts"):
+        witness.installed(behind, place("1/1"))
+    with pytest.raises(AssertionError, match="member 3 goes back to a snapshot at 1"):
+        witness.installed(ahead, place("1/1"))
+
+
+def test_offer_of_a_snapshot_that_is_not_there() -> None:
+    """Whoever asks for it would ask for ever."""
+    _, witness = with_committed_no_op()
+    offer = OfferSnapshot(Term(1), Round(1), Index(1), Term(1))
+
+    with pytest.raises(AssertionError, match="member 1 offers a snapshot that it does not have"):
+        witness.sent(ONE, TWO, offer, disk("1/1"))
+    witness.sent(ONE, TWO, offer, disk(start="1/1"))

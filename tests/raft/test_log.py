@@ -99,12 +99,18 @@ class Model:
     """A log as a list of terms, and a disk as what it has been told."""
 
     entries: list[int] = field(default_factory=list)
+    """From index 1; those before the log's start are as it was told."""
     disk: list[int] = field(default_factory=list)
+    """The same: what is before its start, a snapshot vouches for."""
     under_way: list[tuple[int, list[Run], Index | None, Place | None]] = field(default_factory=list)
 
 
 STEPS = st.lists(
-    st.tuples(st.sampled_from(("append", "truncate", "hand out", "save")), st.integers(0, 1000)), max_size=40
+    st.tuples(
+        st.sampled_from(("append", "append", "truncate", "hand out", "save", "compact", "restart")),
+        st.integers(0, 1000),
+    ),
+    max_size=40,
 )
 
 
@@ -130,7 +136,10 @@ def test_log_and_disk_agree_with_the_model(steps: list[tuple[str, int]]) -> None
             model.under_way.append((token, *log.hand_out(token)))
         elif step == "save" and model.under_way:
             done = 1 + chance % len(model.under_way)
-            for _, new, cut, _ in model.under_way[:done]:
+            for _, new, cut, restart in model.under_way[:done]:
+                if restart is not None:
+                    assert cut is None
+                    model.disk = [restart.term] * restart.index
                 if cut is not None:
                     del model.disk[cut - 1 :]
                 for one in new:
@@ -139,8 +148,22 @@ def test_log_and_disk_agree_with_the_model(steps: list[tuple[str, int]]) -> None
             log.saved(model.under_way[done - 1][0])
             del model.under_way[:done]
 
-        assert [log.term_at(Index(index + 1)) for index in range(log.last_index)] == model.entries
-        assert model.disk[: log.durable_index] == model.entries[: log.durable_index]
+        elif step == "compact" and len(log.runs) > len(log.unsaved):
+            log.compact(log.runs[chance % (len(log.runs) - len(log.unsaved))].last)
+        elif step == "restart":
+            term += 1
+            log.restart(Place(Index(1 + chance % 20), Term(term)))
+            model.entries = [term] * (1 + chance % 20)
+
+        start = log.start.index
+        assert len(model.entries) == log.last_index
+        assert [log.term_at(Index(index)) for index in range(max(start, 1), log.last_index + 1)] == model.entries[
+            max(start, 1) - 1 :
+        ]
+        assert log.has(start, log.start.term)
+        if start:
+            assert not log.has(Index(start - 1), log.start.term)
+        assert model.disk[start : log.durable_index] == model.entries[start : log.durable_index]
         assert len(model.disk) >= log.durable_index
         if not model.under_way and not log.has_unsaved():
             assert log.durable_index == log.last_index

@@ -11,7 +11,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from coord.raft import MemberId
+from coord.raft import MemberId, Place
+from coord.raft.follower import Follower
 
 from .cluster import Cluster
 
@@ -24,10 +25,13 @@ class Schedule(RuleBasedStateMachine):
     """Rules name members and messages by any number; it is taken modulo what there is."""
 
     cluster: Cluster
+    loaded: list[tuple[MemberId, Place]]
+    """Snapshots that were fetched, by whom; installing them may be late, or come twice."""
 
     @initialize(size=st.sampled_from((1, 3, 3, 5)), seed=st.integers(0, 1000))
     def begin(self, size: int, seed: int) -> None:
         self.cluster = Cluster(size, Random(seed).random)
+        self.loaded = []
 
     def member(self, number: int) -> MemberId:
         return MemberId(1 + (number - 1) % len(self.cluster.members))
@@ -84,6 +88,42 @@ class Schedule(RuleBasedStateMachine):
             self.cluster.start(self.member(number))
         else:
             self.cluster.crash(self.member(number), torn)
+
+    @rule(number=MEMBERS, is_told=st.booleans())
+    def member_takes_a_snapshot(self, number: int, is_told: bool) -> None:
+        one = self.member(number)
+        if self.cluster.members[one].raft is not None and self.cluster.members[one].applied:
+            place = self.cluster.snapshot_place(one)
+            self.cluster.members[one].disk.save_snapshot(place)
+            if is_told:
+                self.cluster.snapshot_saved(one, place)
+
+    @rule(number=MEMBERS, ends_turn=st.booleans(), on_disk=st.booleans())
+    def log_is_cut(self, number: int, ends_turn: bool, on_disk: bool) -> None:
+        self.cluster.compact(self.member(number))
+        if on_disk:
+            self.cluster.members[self.member(number)].disk.cut()
+        if ends_turn:
+            self.cluster.end_turn(self.member(number))
+
+    @rule(number=MEMBERS)
+    def offered_snapshot_arrives(self, number: int) -> None:
+        """It is durable; whether it is installed, and when, is another matter."""
+        raft = self.cluster.members[self.member(number)].raft
+        if raft is not None and isinstance(raft.role, Follower) and raft.role.offer is not None:
+            place = raft.role.offer[1]
+            self.cluster.fetched(raft.member, place)
+            self.loaded.append((raft.member, place))
+
+    @precondition(lambda self: self.loaded)
+    @rule(chance=CHANCE, stays=st.booleans(), ends_turn=st.booleans())
+    def snapshot_is_installed(self, chance: int, stays: bool, ends_turn: bool) -> None:
+        number, place = self.loaded[chance % len(self.loaded)]
+        if not stays:
+            self.loaded.remove((number, place))
+        self.cluster.install(number, place)
+        if ends_turn:
+            self.cluster.end_turn(number)
 
     @rule(count=st.integers(1, 3), ends_turn=st.booleans())
     def leaders_propose(self, count: int, ends_turn: bool) -> None:

@@ -181,6 +181,32 @@ def test_installed_snapshot_is_acknowledged_when_the_log_has_restarted() -> None
     assert say(raft) == ["1: appended t1 m9 r2"]
 
 
+def test_runs_that_came_in_the_turn_of_an_install_go_with_the_old_log() -> None:
+    """They follow a log that the disk is told to drop."""
+    raft = follower("1/1")
+    raft.step(ONE, append("1/1", "1/2-3"), 0.0)
+
+    assert raft.install(place("1/9"))
+    ready = raft.take_ready()
+
+    assert ready.persist is not None
+    assert (ready.persist.restart_at, ready.persist.runs) == (place("1/9"), [])
+
+
+def test_runs_that_follow_an_installed_snapshot_are_written_after_the_restart() -> None:
+    """One write: all of it or a prefix, and each prefix is a log that goes on from the snapshot."""
+    raft = follower("1/1")
+    assert raft.install(place("1/9"))
+
+    raft.step(ONE, append("1/9", "1/10-12", commit=12), 0.0)
+    ready = raft.take_ready()
+
+    assert ready.persist is not None
+    assert ready.persist.restart_at == place("1/9")
+    assert [run.first for run in ready.persist.runs] == [10]
+    assert [run.first for run in ready.committed] == [10]
+
+
 def test_install_keeps_a_log_that_holds_the_place() -> None:
     """Runs after it may be acknowledged already: to drop them would break a promise."""
     raft = follower("1/1 1/2 1/3")
@@ -307,6 +333,32 @@ def test_peer_whose_snapshot_is_too_old_by_now_is_offered_the_newest() -> None:
     assert say(raft)[0] == "2: offer t4 4/32 r3"
 
 
+def test_newest_snapshot_is_offered_although_the_log_goes_back_further() -> None:
+    """Where the log starts there need not be a snapshot: what slow peers lack may be kept."""
+    raft = with_peer_behind()
+    acked(raft, THREE, 32, round_=2)
+    raft.take_ready()
+    raft.snapshot_saved(place("4/32"))
+    raft.compact(Index(31))
+
+    raft.advance_time(raft.next_deadline())
+
+    assert say(raft)[0] == "2: offer t4 4/32 r3"
+
+
+def test_peer_that_installed_an_older_snapshot_goes_on_if_the_log_was_kept() -> None:
+    """What a slow transfer needs is that the log after the snapshot outlives it, not that nothing newer is taken."""
+    raft = with_peer_behind()
+    acked(raft, THREE, 32, round_=2)
+    raft.take_ready()
+    raft.snapshot_saved(place("4/32"))
+    say(raft)
+
+    acked(raft, TWO, 30, round_=2)
+
+    assert say(raft) == ["2: append t4 3/30 [3/31 4/32] c32 r2"]
+
+
 def test_compaction_overtakes_a_peer() -> None:
     """It learns so at once, not when an Append has bounced."""
     raft = leader("1/1 1/2")
@@ -385,6 +437,48 @@ def test_reads_and_leadership_rest_on_peers_that_are_behind() -> None:
     assert leader_now.is_leader
     assert {raft.term for raft in storm.cluster.alive.values()} == {term}
     assert len(storm.cluster.answers) > answered + 50
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_member_catches_up_although_its_leader_goes_on_cutting(seed: int) -> None:
+    """Ten snapshots a second and member, logs cut up to the newest: what is installed is often too old already, and
+    another is offered. As long as the log outlives a transfer now and then, the member arrives."""
+    storm = Storm(seed, 3, Weather(proposals=200.0, snapshots=30.0, cuts_of_logs=5.0, fetch=0.05), USUAL)
+    storm.run(1.0)
+    leader_now = storm.cluster.leader
+    assert leader_now is not None
+    away = next(one for one in storm.members if one != leader_now.member)
+    storm.crash(away)
+    storm.run(2.0)
+    storm.restart(away)
+
+    storm.run(3.0)
+
+    raft = storm.cluster.alive[away]
+    assert storm.installed
+    assert raft.commit_index > leader_now.commit_index - 30
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_leader_that_dies_while_a_snapshot_travels_leaves_no_gap(seed: int) -> None:
+    """NuRaft #118, #119, #121: the next leader, whose log is cut as well, offers its own; nobody waits for the old."""
+    storm = Storm(seed, 5, Weather(proposals=100.0, snapshots=30.0, cuts_of_logs=60.0, fetch=0.3), USUAL)
+    storm.run(1.0)
+    leader_now = storm.cluster.leader
+    assert leader_now is not None
+    away = next(one for one in storm.members if one != leader_now.member)
+    storm.crash(away)
+    storm.run(1.0)
+    storm.restart(away)
+    assert storm.run(1.0, lambda: offered_to(storm.cluster.alive[away]) is not None)
+
+    storm.kill(leader_now.member)
+    storm.run(4.0)
+
+    successor = storm.cluster.leader
+    assert successor is not None
+    assert storm.installed
+    assert storm.cluster.alive[away].commit_index > successor.commit_index - 30
 
 
 def _compact(storm: Storm, number: MemberId) -> None:
