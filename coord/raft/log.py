@@ -176,8 +176,8 @@ class Log:
     def compact(self, index: Index) -> None:
         """Forget the runs up to `index`, a boundary; nothing happens if they are forgotten already.
 
-        In memory only, and only what the disk was told before. O(runs): to move the rest takes little, to free what is
-        forgotten about 50 ns a run.
+        In memory only, and only what the disk was told before. To free a run takes about 0.2 µs: 100,000 of them are
+        20 ms, in which nothing else happens.
         """
         if index <= self.start.index:
             return
