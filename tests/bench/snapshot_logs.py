@@ -10,6 +10,7 @@ from typing import Final
 from coord.cli.bench_compare import tell
 from coord.cli.bench_ensembles import Ensemble
 from coord.cli.bench_scenario import Scenario, run_scenario
+from coord.storage.wal import SEGMENT_BYTES
 from tests.bench.snapshot_servers import TurnCoord, data_of, plant
 
 LOAD: Final = Scenario("set", 16, 64)
@@ -23,6 +24,8 @@ class Sizes:
     log: int = 0
     snapshots: int = 0
     """With one that is being written."""
+    snapshot: int = 0
+    """One of them."""
     taken: set[str] = field(default_factory=set)
     """The names of all snapshots that were seen."""
     writes: int = 0
@@ -31,6 +34,7 @@ class Sizes:
         snapshots = files_of(data / "snapshots")
         self.log = max(self.log, sum(size for name, size in files_of(data).items() if name.endswith(".wal")))
         self.snapshots = max(self.snapshots, sum(snapshots.values()))
+        self.snapshot = max(self.snapshot, *snapshots.values(), 0)
         self.taken |= {name for name in snapshots if name.endswith(".snap")}
 
 
@@ -44,6 +48,13 @@ def measure_log(log_bytes: int | None, znodes: int, seconds: float) -> Sizes:
         sizes.writes = znodes + measured.latencies.count
     tell(f"log: {sizes.writes:,} writes, {len(sizes.taken)} snapshots")
     return sizes
+
+
+def bound(sizes: Sizes, log_bytes: int) -> int:
+    """What the log may take: two snapshots stand on it, each begun when the log had grown by `log_bytes`, or by as much
+    as a snapshot has; and a segment at each end. What is written while a snapshot is must fit into the latter.
+    """
+    return 2 * max(log_bytes, sizes.snapshot) + 2 * SEGMENT_BYTES
 
 
 @contextmanager

@@ -16,7 +16,8 @@ from typing import Final, NamedTuple
 from coord.cli.bench_compare import machine
 from coord.cli.bench_load import LoadError
 from coord.local.ports import NoFreePorts
-from tests.bench.snapshot_logs import measure_log
+from coord.replica.config import SNAPSHOT_LOG_BYTES
+from tests.bench.snapshot_logs import bound, measure_log
 from tests.bench.snapshot_phases import LOADS, NORMAL, SNAPSHOTS, measure_phases
 from tests.bench.snapshot_restarts import (
     FILLED,
@@ -96,9 +97,12 @@ def restart_lines(znodes: int, rounds: int, heap: str) -> Iterator[Line]:
 def log_lines(znodes: int, seconds: float) -> Iterator[Line]:
     for what, log_bytes in (("default settings", None), (f"log_bytes = {SMALL_LOG_BYTES:,}", SMALL_LOG_BYTES)):
         sizes = measure_log(log_bytes, znodes, seconds)
+        limit = bound(sizes, log_bytes or SNAPSHOT_LOG_BYTES)
         yield Line(
             f"largest log · snapshots, {what}; {znodes:,} znodes, {sizes.writes:,} writes, {len(sizes.taken)} taken",
             f"{sizes.log / 1e6:,.0f} · {sizes.snapshots / 1e6:,.0f} MB",
+            f"log ≤ {limit / 1e6:,.0f} MB",
+            sizes.log <= limit,
         )
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from coord.cli.bench_ensembles import Ensemble
 from coord.cli.bench_scenario import Scenario, run_scenario
-from tests.bench.snapshot_logs import files_of, measure_log
+from tests.bench.snapshot_logs import bound, files_of, measure_log
 from tests.bench.snapshot_phases import LOADS, NORMAL, SNAPSHOTS, measure_phases
 from tests.bench.snapshot_restarts import restart
 from tests.bench.snapshot_servers import NEVER, TurnCoord, data_of, path_of, plant, take_snapshot, turns_file
@@ -71,6 +71,7 @@ def test_sizes_of_log_and_snapshots_are_seen() -> None:
     assert sizes.log
     assert sizes.snapshots
     assert sizes.taken
+    assert sizes.log <= bound(sizes, 64 * 1024)
     assert sizes.writes > ZNODES
 
 
