@@ -1,7 +1,7 @@
 """The replicated state in pieces: a frozen view of a `Machine`, and a loader that builds one from it.
 
-`freeze` costs two lists, 12 ms for a million znodes (measured): znodes are values that are replaced on write, so who
-holds them holds the state of one moment. What is changed in place, leases and counters, is copied; of a znode's
+`freeze` copies one dictionary, 20 ms for a million znodes (measured): znodes are values that are replaced on write, so
+whoever holds them holds the state of one moment. Leases and counters, which change in place, are copied; of a znode's
 `children` nothing is read, for they go on changing. The view is then encoded piece by piece, while the machine goes on.
 
 A piece is one msgpack array, a kind first; znodes come as columns, which costs half as much as rows:
@@ -69,11 +69,9 @@ class Frozen:
     def __init__(self, machine: Machine) -> None:
         """For `freeze`."""
         self.index = machine.applied_index
-        paths, znodes = list(machine.znodes), list(machine.znodes.values())
-        # Written from the end on, so that what is done can be let go of.
-        self._paths: list[str] = paths
-        self._znodes: list[Znode] = znodes
-        self._count = len(paths)
+        self._rest = machine.znodes.copy()
+        """Taken from the end on, so that what is written can be let go of."""
+        self._count = len(self._rest)
         self._leases = [_lease_row(lease) for lease in machine.leases.table.values()]
         cluster = machine.cluster
         self._head: list[Any] | None = [
@@ -86,17 +84,17 @@ class Frozen:
             [(member, *addresses) for member, addresses in machine.members.items()],
             [(member, taken.incarnation, taken.last_seq) for member, taken in machine.origins.items()],
             len(self._leases),
-            len(paths),
+            self._count,
         ]
 
     @property
     def progress(self) -> tuple[int, int]:
         """How many znodes are written, and how many there are."""
-        return self._count - len(self._paths), self._count
+        return self._count - len(self._rest), self._count
 
     def next_piece(self, max_znodes: int, max_bytes: int) -> bytes | None:
-        """The next piece, of so many znodes at most, and not much more bytes of paths and data, but at least one
-        znode; None when that was all."""
+        """The next piece; None when that was all. It has so many znodes at most, and ends with the one whose path and
+        data reach so many bytes."""
         if self._head is not None:
             head, self._head = self._head, None
             return _encode(head)
@@ -104,21 +102,18 @@ class Frozen:
             leases = self._leases[-min(MAX_LEASES, max_znodes) :]
             del self._leases[-len(leases) :]
             return _encode([LEASES, leases])
-        if not self._paths:
+        rest = self._rest
+        if not rest:
             return None
-        count = self._fitting(max_znodes, max_bytes)
-        paths, znodes = self._paths[-count:], self._znodes[-count:]
-        del self._paths[-count:], self._znodes[-count:]
+        paths: list[str] = []
+        znodes: list[Znode] = []
+        size = 0
+        while rest and len(paths) < max_znodes and size < max_bytes:
+            path, znode = rest.popitem()
+            paths.append(path)
+            znodes.append(znode)
+            size += len(path) + len(znode.data or b"")
         return _encode(_columns(paths, znodes))
-
-    def _fitting(self, max_znodes: int, max_bytes: int) -> int:
-        count = size = 0
-        for znode in reversed(self._znodes[-max_znodes:]):
-            size += len(znode.data or b"")
-            if size > max_bytes and count:
-                break
-            count += 1
-        return count
 
 
 def freeze(machine: Machine) -> Frozen:

@@ -7,7 +7,7 @@ import trio
 
 from coord.local.cluster import LocalCluster, running
 from coord_client import Client, connect
-from tests.e2e.clusters import PATIENCE, until
+from tests.e2e.clusters import PATIENCE
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
@@ -47,7 +47,9 @@ async def test_all_members_come_back_from_their_snapshots_after_kill_9(tmp_path:
         async with client.lease(60.0, name="kept") as lease:
             await lease.create("/owned", b"by a lease")
             await fill(client, 0, 1500)
-            await until(lambda: all(len(snapshots_of(cluster, member)) == 2 for member in cluster.members))
+            with trio.fail_after(PATIENCE):
+                while not all(len(snapshots_of(cluster, member)) == 2 for member in cluster.members):
+                    await overwrite(client, 250)
             for member in cluster.members:
                 await cluster.kill(member)
             await cluster.start()
@@ -77,8 +79,10 @@ async def test_a_member_that_missed_too_much_gets_a_snapshot_while_the_others_se
 async def test_the_newest_snapshot_is_damaged_on_disk_and_nothing_is_lost(tmp_path: Path) -> None:
     async with running(tmp_path, size=1, options=OPTIONS) as cluster, connect(cluster.servers) as client:
         await client.create("/fill")
-        await fill(client, 0, 1500)
-        await until(lambda: len(snapshots_of(cluster, 1)) == 2)
+        await fill(client, 0, 300)
+        await client.snapshot()
+        await fill(client, 300, 200)
+        await client.snapshot()
         (member,) = cluster.members
         await cluster.kill(member)
         newest = snapshots_of(cluster, member)[-1]
@@ -86,7 +90,7 @@ async def test_the_newest_snapshot_is_damaged_on_disk_and_nothing_is_lost(tmp_pa
         content[len(content) // 2] ^= 1
         newest.write_bytes(content)
         await cluster.start()
-        await expect(client, 1500)
+        await expect(client, 500)
 
 
 async def test_the_log_on_disk_stays_bounded(tmp_path: Path) -> None:

@@ -165,4 +165,4 @@ def log_in_memory_is_never_cut(patch: pytest.MonkeyPatch) -> None:
 
 @bug
 def log_on_disk_is_never_cut(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Store, "cut", lambda self, before: None)
+    patch.setattr(Store, "cut_log", lambda self, before: None)
