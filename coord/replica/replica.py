@@ -295,7 +295,6 @@ class Replica:
         taken = self.machine.origins.get(self.member)
         if taken is not None and taken.incarnation == self.outbox.incarnation:
             self.outbox.skip(taken.last_seq)
-        self.raft.snapshot_saved(place)
         self.snapshots.installed(place)
         self._on_event(SnapshotInstalled(place.index, before))
         self._look_at_cluster()

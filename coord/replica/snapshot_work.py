@@ -97,7 +97,8 @@ class SnapshotSaved(msgspec.Struct, frozen=True, gc=False):
     place: Place
     size: int
     keeps_from: Place
-    """The place of the oldest snapshot that is kept: the log before it is of no use to this disk."""
+    """The place of the older of the two snapshots that are kept: the log before it is of no use to this disk. BEGINNING
+    while there is only one."""
 
 
 class SnapshotRead(msgspec.Struct, frozen=True, gc=False):

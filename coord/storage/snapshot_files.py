@@ -34,7 +34,7 @@ from struct import Struct
 from typing import TYPE_CHECKING
 from zlib import crc32
 
-from coord.raft.types import Index, Place, Term
+from coord.raft.types import BEGINNING, Index, Place, Term
 from coord.replica.snapshot_work import (
     PIECE_BYTES,
     EndSnapshot,
@@ -233,7 +233,8 @@ class SnapshotFiles:
         self._append(draft, END, END_DATA.pack(draft.pieces, draft.hash.digest()))
         self._name(draft, draft.head)
         self._draft = None
-        return SnapshotSaved(place, draft.offset, self.kept[-1].place)
+        # As long as there is only one, the whole log stands in for it.
+        return SnapshotSaved(place, draft.offset, self.kept[-1].place if len(self.kept) == KEPT else BEGINNING)
 
     def _name(self, under: _Under, head: Head) -> None:
         """It is whole: make it durable, give it its name, and let go of what it replaces."""

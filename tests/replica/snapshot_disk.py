@@ -4,7 +4,7 @@ from itertools import count
 
 import msgspec
 
-from coord.raft.types import Place
+from coord.raft.types import BEGINNING, Place
 from coord.replica.snapshot_work import (
     BeginSnapshot,
     CutLog,
@@ -53,7 +53,9 @@ class SnapshotDisk:
                 assert place == self._place
                 data = msgspec.msgpack.encode(self._pieces)
                 self._keep(place, next(self._ids), data)
-                return [SnapshotSaved(place, len(data), next(iter(self.files)))]
+                return [
+                    SnapshotSaved(place, len(data), next(iter(self.files)) if len(self.files) == KEPT else BEGINNING)
+                ]
             case ReadSnapshot(asker, place, id_, offset, length):
                 self.reads.append(item)
                 if place not in self.files:
