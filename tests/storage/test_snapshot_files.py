@@ -22,6 +22,7 @@ from coord.replica.snapshot_work import (
 from coord.storage import CorruptLog, Store
 from coord.storage.errors import CorruptSnapshot
 from coord.storage.files import Files
+from coord.storage.snapshot_files import END, END_DATA, encode_piece
 from tests.storage.building import append, open_store, run, truncate, vote
 from tests.storage.simulated import Crashed, SimulatedFiles, everything, nothing, some
 
@@ -302,3 +303,12 @@ def test_a_log_that_begins_later_can_be_truncated_to_before_its_first_segment() 
     assert again.stored.start.index <= 14
     assert [one.last for one in again.stored.runs][-1] == 29
     assert all(one.term == 2 for one in again.stored.runs if one.first > 5)
+
+
+def test_an_end_that_does_not_fit_the_rest_is_none() -> None:
+    """Each piece may be right by itself, and one of them of another writing of the same file."""
+    id_, data = sent()
+    forged_end = encode_piece(id_, 4, END, END_DATA.pack(4, bytes(32)))
+    store, _ = begun(written())
+    forged = data[: -len(forged_end)] + forged_end
+    assert receive(store, id_, forged) == SnapshotReceived(place(30, 2), 0, 0, False)
