@@ -6,6 +6,7 @@ from coord.storage.disk import Disk
 from coord.storage.errors import (
     CorruptIdentity,
     CorruptLog,
+    CorruptSnapshot,
     DirectoryInUse,
     DiskFailed,
     ForeignDirectory,
@@ -19,6 +20,7 @@ from coord.storage.store import Store
 __all__ = [
     "CorruptIdentity",
     "CorruptLog",
+    "CorruptSnapshot",
     "DirectoryInUse",
     "Disk",
     "DiskFailed",

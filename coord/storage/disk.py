@@ -9,8 +9,8 @@ slow disk would stop heartbeats and reads. So we watch how long the disk takes a
 
 Order is kept because `submit` writes inline only when the worker has answered for everything it was given.
 
-A failure ends the process. `fail` is called once, from whichever thread it is; from then on `submit` raises
-it, too, and nothing more is posted.
+A failure ends the process. `fail` is called once, from whichever thread it is; from then on `submit` and `work`
+raise it, too, and that thread posts nothing more.
 """
 
 import time
@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
-from threading import Thread
+from threading import Lock, Thread
 from typing import NamedTuple
 
 from coord.raft.ready import Persist
@@ -93,6 +93,8 @@ class Disk:
         self._answered = 0
         """How much of it is done; written by the worker only, so that no lock is needed."""
         self._failure: Exception | None = None
+        self._has_failed = Lock()
+        """Taken by the first thread that fails, for ever."""
         self._is_closing = False
         self._worker = Thread(target=self._work, name="disk", daemon=True)
         self._worker.start()
@@ -159,25 +161,35 @@ class Disk:
         try:
             yield
         except Exception as error:
-            self._failure = error
-            self._fail(error)
+            if self._has_failed.acquire(blocking=False):
+                self._failure = error
+                self._fail(error)
             raise
 
     def _work(self) -> None:
         with suppress(Exception):  # the loop knows: `fail` was called
             while True:
                 batch = self._take_all()
-                persists = [item for item in batch if isinstance(item, Persist)]
-                if persists:
-                    self._write(persists)
+                persists: list[Persist] = []
                 for item in batch:
-                    with self._fatal():
-                        self._do(item)
+                    if isinstance(item, Persist):
+                        persists.append(item)
+                    elif item is not None:
+                        self._flush(persists)
+                        with self._fatal():
+                            self._do(item)
+                self._flush(persists)
                 if None in batch:
                     return
                 self._answered += len(batch)
 
-    def _do(self, item: _LogWork) -> None:
+    def _flush(self, persists: list[Persist]) -> None:
+        """Before anything else is done: a later restart of the log would take away the place that is asked for."""
+        if persists:
+            self._write(persists)
+            persists.clear()
+
+    def _do(self, item: _ClusterId | _Chain | CutLog) -> None:
         """What is in the log's order, but not written to it."""
         match item:
             case _ClusterId(number):

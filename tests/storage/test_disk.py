@@ -9,11 +9,25 @@ import msgspec
 import pytest
 
 from coord.raft.ready import Persist
+from coord.raft.types import BEGINNING, Index, Place, Term
 from coord.replica.inputs import Persisted
-from coord.replica.snapshot_work import SnapshotAnswer
-from coord.storage import Disk, DiskFailed, Store
+from coord.replica.snapshot_work import (
+    BeginSnapshot,
+    CutLog,
+    EndSnapshot,
+    ReceiveSnapshot,
+    SnapshotAnswer,
+    SnapshotReceived,
+    SnapshotSaved,
+    SnapshotWork,
+    SnapshotWritten,
+    WritePiece,
+    WriteReceived,
+)
+from coord.storage import Disk, DiskFailed, Files, RealFiles, Store
 from coord.storage.disk import FAST_SECONDS, SAMPLES, STALL_MEMORY_SECONDS, STALL_SECONDS, Pace
 from coord.storage.errors import ForeignDirectory
+from coord.storage.snapshot_files import SnapshotFiles, name_of
 from tests.storage.building import append, open_store, run, stored
 from tests.storage.simulated import SimulatedFiles
 
@@ -101,7 +115,7 @@ def slow() -> Pace:
     return pace
 
 
-def make(files: SimulatedFiles, pace: Pace) -> tuple[Disk, Loop, Store]:
+def make(files: Files, pace: Pace) -> tuple[Disk, Loop, Store]:
     loop = Loop()
     store = open_store(files)
     return Disk(store, loop.post, loop.fail, pace), loop, store
@@ -279,3 +293,179 @@ def test_another_clusters_directory_is_a_failure() -> None:
     with pytest.raises(ForeignDirectory):
         disk.submit(entry(1))
     disk.close()
+
+
+# Snapshots
+
+
+class SlowSnapshots(SlowFiles):
+    """Only the syncs of snapshots wait."""
+
+    def sync(self, name: str) -> None:
+        if name.startswith("snapshots/"):
+            super().sync(name)
+        else:
+            SimulatedFiles.sync(self, name)
+
+
+def place(index: int) -> Place:
+    return Place(Index(index), Term(1))
+
+
+def snapshot(at: Place, *pieces: bytes) -> list[SnapshotWork]:
+    return [BeginSnapshot(at, 0), *(WritePiece(piece) for piece in pieces), EndSnapshot(at)]
+
+
+@pytest.mark.parametrize("pace", [fast(), slow()], ids=["fast", "slow"])
+def test_snapshot_is_answered_piece_by_piece_and_when_it_is_durable(pace: Pace) -> None:
+    files = SimulatedFiles()
+    disk, loop, _ = make(files, pace)
+    disk.submit(entry(1))
+    disk.work(snapshot(place(1), b"one", b"two"))
+
+    answers = loop.wait_for_answers(3)
+
+    after = files.after_crash(lambda: False)
+    assert answers[:2] == [SnapshotWritten(place(1))] * 2
+    assert answers[2] == SnapshotSaved(place(1), files.size(f"snapshots/{name_of(place(1))}"), BEGINNING)
+    assert "snapshots" in loop.threads
+    disk.close()
+    store = open_store(after)
+    assert store.stored.snapshot == place(1)
+    assert list(store.read_state()) == [b"one", b"two"]
+
+
+def test_log_is_written_while_a_snapshot_is_stuck() -> None:
+    files = SlowSnapshots()
+    disk, loop, _ = make(files, slow())
+    disk.submit(entry(1))
+    with files.stuck():
+        disk.work(snapshot(place(1), b"state"))
+        assert files.is_reached.wait(WAIT)
+        for token in (2, 3):
+            disk.submit(entry(token))
+            loop.wait_for(token)
+        assert loop.answers == [SnapshotWritten(place(1))]
+
+    assert isinstance(loop.wait_for_answers(2)[1], SnapshotSaved)
+    disk.close()
+
+
+def test_log_is_cut_in_its_own_order() -> None:
+    """By whoever writes it: what is submitted after a cut waits behind it."""
+    files = SimulatedFiles()
+    loop = Loop()
+    store = open_store(files, segment_bytes=512)  # so that each write rolls
+    disk = Disk(store, loop.post, loop.fail, slow())
+    for token in range(1, 6):
+        disk.submit(entry(token))
+        loop.wait_for(token)
+    before = [name for name in files.names() if name.endswith(".wal")]
+    disk.work([*snapshot(place(3)), *snapshot(place(5))])
+    loop.wait_for_answers(2)
+
+    disk.work([CutLog(Index(3))])
+    disk.submit(entry(6))
+    loop.wait_for(6)
+
+    after = [name for name in files.names() if name.endswith(".wal")]
+    assert after[0] not in before[:3]
+    disk.close()
+    found = stored(files)
+    assert found.start == place(3)
+    assert [each.first for each in found.runs] == [4, 5, 6]
+
+
+def test_snapshot_begins_where_the_log_was_then_even_if_it_restarts_at_once() -> None:
+    """Another member's snapshot is installed while ours begins, and one write takes what has gathered."""
+    at = place(9)
+    other = SnapshotFiles(SimulatedFiles(), 0)
+    other.begin(at, 0, b"c" * 16)
+    other.carry_out(EndSnapshot(at))
+    head = other.kept[0]
+    data = other._files.read(name_of(at), 0, head.size)
+    files = SlowFiles()
+    disk, loop, _ = make(files, slow())
+    disk.work([ReceiveSnapshot(at), WriteReceived(at, head.id, head.size, 0, data)])
+    assert loop.wait_for_answers(2)[1] == SnapshotReceived(at, head.id, head.size, is_whole=True)
+    with files.stuck():
+        disk.submit(entry(1))
+        assert files.is_reached.wait(WAIT)
+        disk.submit(entry(2))
+        disk.work([BeginSnapshot(place(2), 0), WritePiece(b"given up")])
+        disk.submit(Persist(3, None, None, [], restart_at=at))
+
+    loop.wait_for(3)
+
+    assert loop.wait_for_answers(3)[2] == SnapshotWritten(place(2))
+    assert loop.failures == []
+    disk.close()
+    assert (stored(files).start, stored(files).snapshot) == (at, at)
+
+
+def test_failure_of_a_snapshot_is_a_failure_of_the_disk() -> None:
+    files = SimulatedFiles()
+    disk, loop, _ = make(files, slow())
+    disk.submit(entry(1))
+    loop.wait_for(1)
+    files.errors["grow"] = OSError(errno.ENOSPC, "No space left on device")  # of snapshots only
+
+    disk.work(snapshot(place(1), b"state"))
+    loop.wait_for_failure()
+
+    assert isinstance(loop.failures[0], DiskFailed)
+    with pytest.raises(DiskFailed, match="No space left on device"):
+        disk.submit(entry(2))
+    with pytest.raises(DiskFailed):
+        disk.work([WritePiece(b"more")])
+    disk.close()
+    assert loop.tokens == [1]
+    assert loop.answers == []
+    assert len(loop.failures) == 1
+
+
+def test_two_threads_fail_and_one_tells() -> None:
+    files = SlowFiles()
+    disk, loop, _ = make(files, slow())
+    disk.submit(entry(1))
+    disk.work(snapshot(place(1), b"state")[:2])
+    loop.wait_for(1)
+    loop.wait_for_answers(1)
+    with files.stuck():
+        disk.submit(entry(2))
+        disk.work(snapshot(place(1))[-1:])
+        files.errors["sync"] = OSError(errno.EIO, "Input/output error")
+
+    loop.wait_for_failure()
+    disk.close()
+    assert len(loop.failures) == 1
+
+
+def test_snapshot_under_way_is_given_up_by_close(tmp_path: object) -> None:
+    for _ in range(10):  # wherever the thread has got to
+        files = RealFiles(f"{tmp_path}/data")
+        disk, loop, store = make(files, slow())
+        index = len(store.stored.runs) + 1
+        disk.submit(entry(index))
+        disk.work([BeginSnapshot(place(index), 0), *(WritePiece(bytes(100_000)) for _ in range(50))])
+        disk.close()
+
+        assert loop.failures == []
+        found = stored(RealFiles(f"{tmp_path}/data"))
+        assert found.snapshot == BEGINNING
+        assert len(found.runs) == index
+
+
+def test_snapshots_of_a_real_directory_are_found_again(tmp_path: object) -> None:
+    disk, loop, _ = make(RealFiles(f"{tmp_path}/data"), slow())
+    for token in (1, 2, 3):
+        disk.submit(entry(token))
+        disk.work(snapshot(place(token), b"state %d" % token))
+    loop.wait_for_answers(6)
+    disk.close()
+
+    store = open_store(RealFiles(f"{tmp_path}/data"))
+    assert [head.place for head in store.snapshots.kept] == [place(3), place(2)]
+    assert list(store.read_state()) == [b"state 3"]
+    assert len(store.stored.runs) == 3
+    store.close()

@@ -67,6 +67,48 @@ def test_creating_again_replaces(files: Files) -> None:
     assert files.read("a", 0, 10) == bytes(4)
 
 
+def test_file_grows_by_zeros_and_keeps_what_it_had(files: Files) -> None:
+    files.create("a", 3)
+    files.write("a", 0, b"abc")
+    files.grow("a", 8)
+    files.write("a", 6, b"xy")
+    files.sync("a")
+
+    assert files.size("a") == 8
+    assert files.read("a", 0, 20) == b"abc\0\0\0xy"
+
+
+def test_file_grows_from_nothing_while_another_one_is_written(files: Files) -> None:
+    for name in ("a", "b"):
+        files.create(name, 0)
+    for size in (1, 2, 3):
+        for name in ("a", "b"):
+            files.grow(name, size)
+            files.write(name, size - 1, name.encode())
+
+    assert [files.read(name, 0, 10) for name in ("a", "b")] == [b"aaa", b"bbb"]
+
+
+def test_subdirectory_has_files_of_its_own(files: Files) -> None:
+    below = files.subdirectory("below")
+    for directory, data in ((files, b"above"), (below, b"below")):
+        directory.create("a", 5)
+        directory.write("a", 0, data)
+        directory.sync("a")
+    below.create("old", 1)
+    below.rename("old", "new")
+    below.sync_directory()
+
+    again = files.subdirectory("below")
+    assert again.names() == ["a", "new"]
+    assert (files.read("a", 0, 9), again.read("a", 0, 9)) == (b"above", b"below")
+    assert again.directory == f"{files.directory}/below"
+    assert not {"new", "old", "below/a", "below/new"} & set(files.names())
+    again.remove("a")
+    assert below.names() == ["new"]
+    assert "a" in files.names()
+
+
 def test_files_written_in_turns_are_kept_apart(files: Files) -> None:
     for name in ("a", "b"):
         files.create(name, 1)

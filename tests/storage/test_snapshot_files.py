@@ -19,8 +19,7 @@ from coord.replica.snapshot_work import (
     WritePiece,
     WriteReceived,
 )
-from coord.storage import CorruptLog, Store
-from coord.storage.errors import CorruptSnapshot
+from coord.storage import CorruptLog, CorruptSnapshot, Store
 from coord.storage.files import Files
 from coord.storage.snapshot_files import END, END_DATA, encode_piece
 from tests.storage.building import append, open_store, run, truncate, vote
