@@ -157,12 +157,6 @@ class SnapshotFiles:
     def newest(self) -> Head | None:
         return self.kept[0] if self.kept else None
 
-    def drop_newest(self) -> None:
-        """It cannot be loaded: the one before it has to do."""
-        self.damaged.append(name_of(self.kept.pop(0).place))
-        if self.kept and self._check(name_of(self.kept[0].place)) is None:
-            self.kept.clear()
-
     def chain_at(self, place: Place) -> bytes:
         """Of the log, at the place of a snapshot that is kept."""
         return next(head.chain for head in self.kept if head.place == place)
