@@ -1,5 +1,5 @@
-"""A member's durable memory. What is on disk: head of `wal.py`; what a disk may do to us: head of
-`files.py`.
+"""A member's durable memory. What is on disk: heads of `wal.py` and `snapshot_files.py`; what a disk may
+do to us: head of `files.py`.
 """
 
 from coord.storage.disk import Disk

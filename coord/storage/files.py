@@ -73,7 +73,7 @@ class Files(Protocol):
     def sync_directory(self) -> None: ...
 
     def close(self) -> None:
-        """Give up the lock. Syncs nothing."""
+        """Give up the lock, if this is the directory that has it. Syncs nothing."""
         ...
 
 
@@ -124,7 +124,9 @@ class RealFiles:
         os.ftruncate(self._descriptor(name), size)
 
     def subdirectory(self, name: str) -> "RealFiles":
-        _make_directory(os.path.abspath(self._path(name)))
+        if not os.path.isdir(self._path(name)):
+            os.mkdir(self._path(name), 0o750)
+        _sync_directory(self.directory)  # always: whoever made it may have been killed before this
         return RealFiles(self._path(name))
 
     def write(self, name: str, offset: int, data: bytes) -> None:

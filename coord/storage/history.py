@@ -6,7 +6,7 @@ bytes a run, next to the kilobytes that the run itself takes in Raft's log.
 """
 
 from array import array
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 
 from coord.raft.types import BEGINNING, Index, Place, Term
 from coord.storage.records import CHAIN_BYTES, NO_CHAIN
@@ -54,6 +54,18 @@ class History:
             del self._firsts[kept:]
             del self._terms[kept:]
             del self._chains[kept * CHAIN_BYTES :]
+
+    def forget(self, before: Index) -> None:
+        """Begin later: after the runs that end at `before` or earlier."""
+        holding = max(0, bisect_right(self._firsts, before + 1) - 1)  # the run that holds `before + 1`, if any does
+        gone = holding if before + 1 < self.next_index else len(self._firsts)
+        if gone:
+            is_last = gone == len(self._firsts)
+            first, term = (self.next_index, self.term) if is_last else (self._firsts[gone], self._terms[gone])
+            self.start = Place(Index(first - 1), Term(term))
+            del self._firsts[:gone]
+            del self._terms[:gone]
+            del self._chains[: gone * CHAIN_BYTES]
 
     def chain_at(self, place: Place) -> bytes | None:
         """The chain up to this place; None if the log has no such boundary."""

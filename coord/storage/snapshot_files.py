@@ -85,6 +85,7 @@ class Head:
     chain: bytes
     size: int = 0
     """Of the whole file in bytes, once that is known."""
+    format: int = FORMAT
 
 
 @dataclass(slots=True)
@@ -134,6 +135,8 @@ class SnapshotFiles:
         """Names of snapshots that are not what was written: worth a line in the server's log."""
         self.kept: list[Head] = []
         """The sound ones, the newest first. Of the older one only its head is looked at while the newest is sound."""
+        self.refusal = ""
+        """Why the last file that another member sent was dropped: worth a line in the server's log."""
         self._draft: _Under | None = None
         self._part: _Under | None = None
         self._look()
@@ -201,6 +204,10 @@ class SnapshotFiles:
             case _:
                 raise AssertionError(item)
 
+    def close(self) -> None:
+        """What is under way is given up: the next start removes our own, and goes on with another member's."""
+        self._files.close()
+
     # -- our own
 
     def _append(self, under: _Under, kind: int, data: bytes) -> None:
@@ -264,12 +271,17 @@ class SnapshotFiles:
             if PART_NAME.fullmatch(other) and other != name:
                 self._files.remove(other)
         part = self._part = _Under(name)
+        whole = next((head for head in self.kept if head.place == place and head.size), None)
+        if whole is not None:
+            return SnapshotReceived(place, whole.id, whole.size, True)
         if name in self._files.names():
             part.offset = self._files.size(name)
             self._take_sound(part)
             part.offset = part.sound
             self._write_again(part)
-        if part.head is None or part.is_ended:
+        if part.is_ended:  # a crash came just before it got its name
+            return self._finish(part, place)
+        if part.head is None:
             self._begin_part(part)
         return self._received(place)
 
@@ -310,15 +322,32 @@ class SnapshotFiles:
                 part.synced = end
             head = part.head
             return SnapshotReceived(item.place, item.id if head is None else head.id, end, False)
+        return self._finish(part, item.place)
+
+    def _finish(self, part: _Under, place: Place) -> SnapshotReceived:
+        """All of it is here, or should be."""
         head = part.head
-        is_ours = head is not None and (not self.cluster or head.cluster in (0, self.cluster))
-        if head is None or not part.is_ended or part.sound != end or head.place != item.place or not is_ours:
+        self.refusal = self._flaw(part, place)
+        if self.refusal or head is None:
             self._begin_part(part)
-            return self._received(item.place)
-        answer = self._received(item.place, is_whole=True)
+            return self._received(place)
+        answer = self._received(place, is_whole=True)
         self._name(part, head)
         self._part = None
         return answer
+
+    def _flaw(self, part: _Under, place: Place) -> str:
+        """Why we cannot take it; empty if we can."""
+        head = part.head
+        what = f"the snapshot of index {place.index} that another member sent"
+        is_all = part.is_ended and part.sound == part.offset == self._files.size(part.name)
+        if head is None or head.place != place or not is_all:
+            return f"{what} is damaged"
+        if head.format > FORMAT:
+            return f"{what} has format {head.format}, this release knows up to {FORMAT}: use the newer release"
+        if self.cluster and head.cluster not in (0, self.cluster):
+            return f"{what} belongs to cluster {head.cluster:x}, and this is cluster {self.cluster:x}"
+        return ""
 
     def _take_sound(self, part: _Under) -> None:
         """Look at the pieces that are whole by now."""
@@ -382,15 +411,14 @@ class SnapshotFiles:
         if found is None:
             return None
         head = _decode_head(found[1], size)
+        if head.format > FORMAT:
+            raise NewerFormat(f"{self._files.directory}/{name}", head.format, FORMAT)
         if name != name_of(head.place):
             return None
         return head
 
     def _check(self, name: str) -> Head | None:
-        """The head of a file all of whose pieces are sound. Raises `NewerFormat`."""
-        found = self._sound_piece(name, 0, self._files.size(name), 0, None)
-        if found is not None and HEAD_DATA.unpack(found[1])[0] > FORMAT:
-            raise NewerFormat(f"{self._files.directory}/{name}", HEAD_DATA.unpack(found[1])[0], FORMAT)
+        """The head of a file all of whose pieces are sound. Raises `NewerFormat`, as `_check_head`."""
         under = _Under(name, offset=self._files.size(name))
         self._take_sound(under)
         if not under.is_ended or under.sound != under.offset:
@@ -399,5 +427,5 @@ class SnapshotFiles:
 
 
 def _decode_head(data: bytes, size: int = 0) -> Head:
-    _, cluster, index, term, id_, chain = HEAD_DATA.unpack(data)
-    return Head(Place(Index(index), Term(term)), cluster, id_, chain, size)
+    written_by, cluster, index, term, id_, chain = HEAD_DATA.unpack(data)
+    return Head(Place(Index(index), Term(term)), cluster, id_, chain, size, written_by)

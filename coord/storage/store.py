@@ -82,16 +82,17 @@ class Store:
         identity = read_identity(files)
         if identity is not None and identity.member != member:
             raise foreign_member(files.directory, identity.member, member)
+        cluster = 0 if identity is None else identity.cluster
+        snapshots = SnapshotFiles(files.subdirectory(SNAPSHOTS_NAME), cluster, draw_id)
         found = recover(files, member)
         if identity is None:
             if not found.is_empty:
                 raise CorruptIdentity(files.directory, IDENTITY_NAME, "is missing, though there is a log")
+            if snapshots.kept or snapshots.damaged:
+                raise CorruptIdentity(files.directory, IDENTITY_NAME, "is missing, though there are snapshots")
             identity = Identity(member, cluster=0, boots=0, directory=draw_id())
         elif found.sequence == 0:
             raise CorruptLog(files.directory, segment_name(1), 0, found.history.next_index, "the log is gone")
-        snapshots = SnapshotFiles(
-            files.subdirectory(SNAPSHOTS_NAME), 0 if identity is None else identity.cluster, draw_id
-        )
         wal = Wal(files, member, found, segment_bytes, snapshots.chain_at)
         wal.start()
         _join(wal, snapshots, found, files.directory)
@@ -142,6 +143,9 @@ class Store:
     def cut_log(self, before: Index) -> None:
         """Remove what holds nothing after `before`, the place of the oldest snapshot that is kept. Raises
         `DiskFailed`."""
+        kept = self.snapshots.kept
+        assert kept, "without a snapshot nothing is cut"
+        assert before <= kept[-1].place.index, "what is cut is held by every snapshot that is kept"
         self._enter()
         try:
             self._wal.cut(before)
@@ -192,6 +196,7 @@ class Store:
         except OSError as error:
             raise self._fail("marking the log", error) from error
         finally:
+            self.snapshots.close()
             self._files.close()
 
     def _enter(self) -> None:

@@ -186,7 +186,9 @@ class Wal:
             # One by one: what a crash leaves must be the end of the log, without a hole.
             self._files.sync_directory()
             removed += 1
-        del self._segments[:removed]
+        if removed:
+            del self._segments[:removed]
+            self._history.forget(Index(self._segments[0][1] - 1))
 
     def _here(self) -> Position:
         history = self._history

@@ -94,16 +94,17 @@ class SimulatedFiles:
         self._set_name(name, None)
 
     def sync_directory(self) -> None:
-        self._step("sync_directory")
-        self._durable_names = dict(self._names)
-        self._pending_names.clear()
+        self._sync_names(lambda name: "/" not in name)
 
     def sync_names_below(self, prefix: str) -> None:
         """As `sync_directory`, of a subdirectory."""
+        self._sync_names(lambda name: name.startswith(prefix))
+
+    def _sync_names(self, are_in: Callable[[str], bool]) -> None:
         self._step("sync_directory")
         later = []
         for name, content in self._pending_names:
-            if not name.startswith(prefix):
+            if not are_in(name):
                 later.append((name, content))
             elif content is None:
                 self._durable_names.pop(name, None)
@@ -135,6 +136,10 @@ class SimulatedFiles:
     def content(self, name: str) -> bytearray:
         """To be damaged by a test."""
         return self._names[name].now
+
+    def forget_writes(self, name: str) -> None:
+        """As a sync that failed: they can be read, and no later sync writes them."""
+        self._names[name].pending.clear()
 
     def copy(self) -> "SimulatedFiles":
         """As if everything had been synced."""
