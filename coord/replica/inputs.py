@@ -127,7 +127,14 @@ class SnapshotInstalled(msgspec.Struct, frozen=True, gc=False):
     """How far it had come by itself."""
 
 
-Event = Happened | ClusterKnown | FrameTooLong | SnapshotTaken | SnapshotInstalled
+class SnapshotRefused(msgspec.Struct, frozen=True, gc=False):
+    """Something that happened: a snapshot that came from another member cannot be taken."""
+
+    sender: int
+    reason: str
+
+
+Event = Happened | ClusterKnown | FrameTooLong | SnapshotTaken | SnapshotInstalled | SnapshotRefused
 """For whoever keeps the server's own log and its data directory; the loop does not depend on it."""
 
 

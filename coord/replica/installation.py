@@ -7,14 +7,17 @@
     installed   in one turn log and state go on from there
 
 A snapshot is of decided entries, so one from any member is good for ever: one that arrives well is not given up because
-another leader offers another. Where it does not come on, the next offer is taken.
+another leader offers another. Where it does not come on, the next offer is taken; where it turns out to be damaged, or
+not for us, only after a while.
 """
+
+from collections.abc import Callable
 
 from coord.raft import Raft
 from coord.raft.follower import Follower
 from coord.raft.types import BEGINNING, MemberId
 from coord.replica.config import ReplicaConfig
-from coord.replica.inputs import FetchSnapshot, SnapshotChunk
+from coord.replica.inputs import Event, FetchSnapshot, SnapshotChunk, SnapshotRefused
 from coord.replica.snapshot_work import (
     PiecesRead,
     ReadPieces,
@@ -27,9 +30,12 @@ from coord.tree.snapshots import Loader, State
 
 CHUNKS_UNDER_WAY = 4
 
+REFUSAL_PAUSE = 10.0  # seconds; a whole file was sent for nothing, and the next may be no better
+
 
 class Installation:
-    def __init__(self, config: ReplicaConfig, raft: Raft) -> None:
+    def __init__(self, config: ReplicaConfig, raft: Raft, on_event: Callable[[Event], None]) -> None:
+        self._on_event = on_event
         self._chunk_bytes = config.snapshot_piece_bytes
         self._patience = config.resend_after
         self._raft = raft
@@ -50,6 +56,8 @@ class Installation:
         """When it last came on."""
         self._asked_at = 0.0
         """When we last asked again, because it did not."""
+        self._rests_until = float("-inf")
+        """No offer is taken before: one was in vain."""
         self._loader: Loader | None = None
         self._state: State | None = None
         self._work: list[SnapshotWork] = []
@@ -69,7 +77,7 @@ class Installation:
                 self._forget()  # the log came on without it
             elif self._loader is not None or now < self._moved_at + 2 * self._patience:
                 return
-        if offer is None:
+        if offer is None or now < self._rests_until:
             return
         self._forget()
         self.source, self.place = offer
@@ -115,18 +123,22 @@ class Installation:
         """The disk says what it has of the file."""
         if received.place != self.place or self._loader is not None:
             return
+        if received.refusal:
+            self._on_event(SnapshotRefused(self.source, received.refusal))
+            self._rests_until = now + REFUSAL_PAUSE
+            self._forget()
+            return
         if received.is_whole:
             self._is_fetching = False
             self._moved_at = now
             self._loader = Loader()
             self._work.append(ReadPieces(self.place, 0))
-        elif not self._is_fetching or not received.id:
-            # What the disk has from before, if anything; or nothing any more, for what it had turned out to be damaged.
+        elif received.is_start:
             self._is_fetching = True
             self._moved_at = now
             self._id = received.id
             self.written = self._arrived = self._asked = received.offset
-        elif received.id == self._id and received.offset > self.written:
+        elif self._is_fetching and received.id == self._id and received.offset > self.written:
             self._moved_at = now
             self.written = received.offset
 

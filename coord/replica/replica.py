@@ -118,7 +118,7 @@ class Replica:
         self.clients = Clients(config, self.machine, self.watches, self.outbox, self.syncs)
         reads = Reads(self.machine, self.watches, lambda: json.dumps(status_of(self) | surroundings()))
         self.snapshots = Snapshots(config, self.raft, self.machine, stored.snapshot, on_event)
-        self.installation = Installation(config, self.raft)
+        self.installation = Installation(config, self.raft, on_event)
         self.requests = Requests(
             config, self.machine, self.outbox, self.syncs, self.clients, self.snapshots, reads.handlers, on_event
         )

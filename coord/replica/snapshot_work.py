@@ -115,13 +115,16 @@ class SnapshotRead(msgspec.Struct, frozen=True, gc=False):
 class SnapshotReceived(msgspec.Struct, frozen=True, gc=False):
     """What is here of the file: all bytes before `offset`. `is_whole`: all of it, checked, named and durable.
 
-    An id of 0: nothing is here yet. A file that turned out to be damaged is dropped: the offset is 0 again.
+    An id of 0: nothing is here yet. A file that cannot be taken is dropped: the offset is 0 again; `refusal` says why.
     """
 
     place: Place
     id: int
     offset: int
     is_whole: bool
+    refusal: str = ""
+    is_start: bool = False
+    """It answers `ReceiveSnapshot`. Answers to what was written before that may still come ahead of it."""
 
 
 class PiecesRead(msgspec.Struct, frozen=True, gc=False):

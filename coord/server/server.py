@@ -32,7 +32,15 @@ from coord.raft.ready import (
     Voted,
 )
 from coord.raft.types import MemberId
-from coord.replica.inputs import ClusterKnown, Event, FrameTooLong, HandOver, SnapshotInstalled, SnapshotTaken
+from coord.replica.inputs import (
+    ClusterKnown,
+    Event,
+    FrameTooLong,
+    HandOver,
+    SnapshotInstalled,
+    SnapshotRefused,
+    SnapshotTaken,
+)
 from coord.replica.replica import Replica
 from coord.replica.status import quantiles_ms
 from coord.server.driver import drive
@@ -218,6 +226,8 @@ class _Server:
                     before,
                     index,
                 )
+            case SnapshotRefused(sender, reason):
+                log.warning("member %d sent what cannot be used: %s", sender, reason)
             case BecameLeader(term):
                 log.info("leads term %d", term)
             case BecameFollower(term, None):

@@ -48,7 +48,9 @@ class VirtualDisk:
         self.store = store
         self._process = process
         self.files = files
-        self._queue: list[Persist] = []
+        self._queue: list[Persist | BeginSnapshot] = []
+        """A snapshot that begins wants to know the log's chain as it is then, in the order of the log."""
+
         self._under_way: list[Persist] = []
         self._snapshots = SnapshotWriter(process, store, files.subdirectory(SNAPSHOTS_NAME))
 
@@ -67,8 +69,21 @@ class VirtualDisk:
             if isinstance(item, CutLog):
                 self.store.cut_log(item.before)  # as in `adopt_cluster`
                 process.reach("cut")
-            else:
-                self._snapshots.give(item)
+                continue
+            self._snapshots.give(item)
+            if isinstance(item, BeginSnapshot):
+                self._queue.append(item)
+                if len(self._queue) == 1:
+                    self._tell_chains()
+
+    def _tell_chains(self) -> None:
+        """To the snapshots that begin here, before more is written."""
+        while self._queue and isinstance(self._queue[0], BeginSnapshot):
+            begin = self._queue.pop(0)
+            assert isinstance(begin, BeginSnapshot)
+            chain = self.store.chain_at(begin.place)
+            assert chain is not None, "the runs of a state are written before it"
+            self._snapshots.begin(chain)
 
     def adopt_cluster(self, cluster_id: int) -> None:
         """Nobody waits for it: it reaches the platter with the next write, or with a crash, or in part."""
@@ -80,15 +95,19 @@ class VirtualDisk:
         observer = server.world.observer
         self.files.settle()
         observer.on_durable(server, self._under_way)
-        if self._queue:
-            observer.on_write(server, self._queue)
-            self.store.write(self._queue)
+        rest = [item for item in self._queue if isinstance(item, Persist)]
+        if rest:
+            observer.on_write(server, rest)
+            self.store.write(rest)
         self.store.close()
         self.files.settle()
-        observer.on_durable(server, self._queue)
+        observer.on_durable(server, rest)
 
     def _begin(self) -> None:
-        self._under_way, self._queue = self._queue, []
+        while self._queue and isinstance(self._queue[0], Persist):
+            persist = self._queue.pop(0)
+            assert isinstance(persist, Persist)
+            self._under_way.append(persist)
         server = self._process.server
         world = server.world
         world.observer.on_write(server, self._under_way)
@@ -97,6 +116,7 @@ class VirtualDisk:
         except DiskFailed:
             self.files.settle()  # the disk has answered, if with an error: nothing of this is open any more
             raise
+        self._tell_chains()
         self._process.reach("writing")
         if world.machinery.disk_is_inline and server.disk_delay == world.machinery.disk:
             self._finish()
@@ -131,22 +151,28 @@ class SnapshotWriter:
         """The snapshots' own directory."""
 
         self._queue: deque[SnapshotWork] = deque()
+        self._chains: deque[bytes] = deque()
+        """Of the log, for the snapshots in the queue that begin."""
+
         self._is_busy = False
 
     def give(self, item: SnapshotWork) -> None:
         self._queue.append(item)
-        if not self._is_busy:
+        self._go_on()
+
+    def begin(self, chain: bytes) -> None:
+        """The next snapshot that waits for it may begin."""
+        self._chains.append(chain)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        if self._queue and not self._is_busy and (self._chains or not isinstance(self._queue[0], BeginSnapshot)):
             self._begin()
 
     def _begin(self) -> None:
+        item = self._queue.popleft()
+        chain = self._chains.popleft() if isinstance(item, BeginSnapshot) else None
         self._is_busy = True
-        item = self._queue[0]
-        chain = self._store.chain_at(item.place) if isinstance(item, BeginSnapshot) else None
-        world = self._process.server.world
-        if isinstance(item, BeginSnapshot) and chain is None:
-            world.timeline.after(UNSYNCED * world.machinery.disk, self._try_again)  # the log is not so far yet
-            return
-        del self._queue[0]
         try:
             answer = self._store.carry_out(item, chain)
         except DiskFailed:
@@ -156,12 +182,9 @@ class SnapshotWriter:
         if point is not None:
             self._process.reach(point)
         server = self._process.server
+        world = server.world
         seconds = server.disk_delay * (0.5 + world.chance.random())
         world.timeline.after(seconds if isinstance(item, EndSnapshot) else seconds * UNSYNCED, self._finish, answer)
-
-    def _try_again(self) -> None:
-        if not self._process.is_over:
-            self._process.attempt(self._begin)
 
     def _finish(self, answer: SnapshotAnswer | None) -> None:
         process = self._process
@@ -174,5 +197,4 @@ class SnapshotWriter:
             world.trace.note(world.timeline.now, "snapshot", process.member, len(self._queue))
             world.observer.on_snapshot_answer(process.server, answer)
             process.deliver(answer)
-        if self._queue:
-            process.attempt(self._begin)
+        process.attempt(self._go_on)

@@ -34,6 +34,8 @@ from struct import Struct
 from typing import TYPE_CHECKING
 from zlib import crc32
 
+import msgspec
+
 from coord.raft.types import BEGINNING, Index, Place, Term
 from coord.replica.snapshot_work import (
     PIECE_BYTES,
@@ -89,7 +91,7 @@ class Head:
 
 
 @dataclass(slots=True)
-class _Under:
+class _Unfinished:
     """A file that is being written."""
 
     name: str
@@ -135,10 +137,8 @@ class SnapshotFiles:
         """Names of snapshots that are not what was written: worth a line in the server's log."""
         self.kept: list[Head] = []
         """The sound ones, the newest first. Of the older one only its head is looked at while the newest is sound."""
-        self.refusal = ""
-        """Why the last file that another member sent was dropped: worth a line in the server's log."""
-        self._draft: _Under | None = None
-        self._part: _Under | None = None
+        self._draft: _Unfinished | None = None
+        self._part: _Unfinished | None = None
         self._look()
 
     # -- when the server starts
@@ -179,7 +179,7 @@ class SnapshotFiles:
     def begin(self, place: Place, cluster: int, chain: bytes) -> None:
         """Our own snapshot at `place` is coming."""
         head = Head(place, cluster, self._draw_id(), chain)
-        self._draft = _Under(DRAFT_NAME, head)
+        self._draft = _Unfinished(DRAFT_NAME, head)
         self._files.create(DRAFT_NAME, 0)
         self._append(self._draft, HEAD, HEAD_DATA.pack(FORMAT, cluster, place.index, place.term, head.id, chain))
 
@@ -196,7 +196,7 @@ class SnapshotFiles:
             case ReadSnapshot():
                 return self._read(item)
             case ReceiveSnapshot(place):
-                return self._receive(place)
+                return msgspec.structs.replace(self._receive(place), is_start=True)
             case WriteReceived():
                 return self._write_received(item)
             case ReadPieces(place, offset):
@@ -210,21 +210,21 @@ class SnapshotFiles:
 
     # -- our own
 
-    def _append(self, under: _Under, kind: int, data: bytes) -> None:
-        assert under.head is not None
-        piece = encode_piece(under.head.id, under.pieces, kind, data)
-        self._write(under, piece)
-        under.hash.update(piece)
-        under.pieces += 1
+    def _append(self, file: _Unfinished, kind: int, data: bytes) -> None:
+        assert file.head is not None
+        piece = encode_piece(file.head.id, file.pieces, kind, data)
+        self._write(file, piece)
+        file.hash.update(piece)
+        file.pieces += 1
 
-    def _write(self, under: _Under, data: bytes) -> None:
-        end = under.offset + len(data)
-        self._files.grow(under.name, end)
-        self._files.write(under.name, under.offset, data)
-        under.offset = end
-        if end - under.synced >= SYNC_BYTES:
-            self._files.sync(under.name)
-            under.synced = end
+    def _write(self, file: _Unfinished, data: bytes) -> None:
+        end = file.offset + len(data)
+        self._files.grow(file.name, end)
+        self._files.write(file.name, file.offset, data)
+        file.offset = end
+        if end - file.synced >= SYNC_BYTES:
+            self._files.sync(file.name)
+            file.synced = end
 
     def _end(self, place: Place) -> SnapshotSaved:
         draft = self._draft
@@ -237,12 +237,12 @@ class SnapshotFiles:
         # As long as there is only one, the whole log stands in for it.
         return SnapshotSaved(place, draft.offset, self.kept[-1].place if len(self.kept) == KEPT else BEGINNING)
 
-    def _name(self, under: _Under, head: Head) -> None:
+    def _name(self, file: _Unfinished, head: Head) -> None:
         """It is whole: make it durable, give it its name, and let go of what it replaces."""
-        self._files.sync(under.name)
-        self._files.rename(under.name, name_of(head.place))
+        self._files.sync(file.name)
+        self._files.rename(file.name, name_of(head.place))
         self._files.sync_directory()
-        head = Head(head.place, head.cluster, head.id, head.chain, under.offset)
+        head = Head(head.place, head.cluster, head.id, head.chain, file.offset)
         others = [other for other in self.kept if other.place != head.place]
         kept = sorted([head, *others], key=lambda one: one.place.index, reverse=True)
         for old in kept[KEPT:]:
@@ -266,11 +266,12 @@ class SnapshotFiles:
     # -- from others
 
     def _receive(self, place: Place) -> SnapshotReceived:
+        """What is here of the file of that snapshot."""
         name = name_of(place, "part")
         for other in self._files.names():
             if PART_NAME.fullmatch(other) and other != name:
                 self._files.remove(other)
-        part = self._part = _Under(name)
+        part = self._part = _Unfinished(name)
         whole = next((head for head in self.kept if head.place == place and head.size), None)
         if whole is not None:
             return SnapshotReceived(place, whole.id, whole.size, True)
@@ -285,29 +286,28 @@ class SnapshotFiles:
             self._begin_part(part)
         return self._received(place)
 
-    def _write_again(self, part: _Under) -> None:
+    def _write_again(self, part: _Unfinished) -> None:
         """What is left from another life: after a sync that failed the kernel takes its pages for clean, and a later
         one would vouch for what no disk holds (fsyncgate)."""
         for offset in range(0, part.offset, PIECE_BYTES):
             length = min(PIECE_BYTES, part.offset - offset)
             self._files.write(part.name, offset, self._files.read(part.name, offset, length))
 
-    def _begin_part(self, part: _Under) -> None:
+    def _begin_part(self, part: _Unfinished) -> _Unfinished:
         self._files.create(part.name, 0)
-        self._part = _Under(part.name)
+        self._part = anew = _Unfinished(part.name)
+        return anew
 
-    def _received(self, place: Place, *, is_whole: bool = False) -> SnapshotReceived:
+    def _received(self, place: Place, *, is_whole: bool = False, refusal: str = "") -> SnapshotReceived:
         part = self._part
         assert part is not None
-        return SnapshotReceived(place, 0 if part.head is None else part.head.id, part.offset, is_whole)
+        return SnapshotReceived(place, 0 if part.head is None else part.head.id, part.offset, is_whole, refusal)
 
     def _write_received(self, item: WriteReceived) -> SnapshotReceived:
         part = self._part
         assert part is not None
         if item.offset == 0 and part.offset:
-            self._begin_part(part)
-            part = self._part
-            assert part is not None
+            part = self._begin_part(part)
         assert item.offset == part.offset, "what was received comes in order"
         end = part.offset + len(item.data)
         # A file that is left from before may be longer than what is sound of it.
@@ -324,19 +324,19 @@ class SnapshotFiles:
             return SnapshotReceived(item.place, item.id if head is None else head.id, end, False)
         return self._finish(part, item.place)
 
-    def _finish(self, part: _Under, place: Place) -> SnapshotReceived:
+    def _finish(self, part: _Unfinished, place: Place) -> SnapshotReceived:
         """All of it is here, or should be."""
         head = part.head
-        self.refusal = self._flaw(part, place)
-        if self.refusal or head is None:
+        flaw = self._flaw(part, place)
+        if flaw or head is None:
             self._begin_part(part)
-            return self._received(place)
+            return self._received(place, refusal=flaw)
         answer = self._received(place, is_whole=True)
         self._name(part, head)
         self._part = None
         return answer
 
-    def _flaw(self, part: _Under, place: Place) -> str:
+    def _flaw(self, part: _Unfinished, place: Place) -> str:
         """Why we cannot take it; empty if we can."""
         head = part.head
         what = f"the snapshot of index {place.index} that another member sent"
@@ -349,7 +349,7 @@ class SnapshotFiles:
             return f"{what} belongs to cluster {head.cluster:x}, and this is cluster {self.cluster:x}"
         return ""
 
-    def _take_sound(self, part: _Under) -> None:
+    def _take_sound(self, part: _Unfinished) -> None:
         """Look at the pieces that are whole by now."""
         while not part.is_ended and part.sound + PIECE_HEAD.size <= part.offset:
             found = self._sound_piece(part.name, part.sound, part.offset, part.pieces, part.head)
@@ -419,9 +419,9 @@ class SnapshotFiles:
 
     def _check(self, name: str) -> Head | None:
         """The head of a file all of whose pieces are sound. Raises `NewerFormat`, as `_check_head`."""
-        under = _Under(name, offset=self._files.size(name))
-        self._take_sound(under)
-        if not under.is_ended or under.sound != under.offset:
+        file = _Unfinished(name, offset=self._files.size(name))
+        self._take_sound(file)
+        if not file.is_ended or file.sound != file.offset:
             return None
         return self._check_head(name)
 

@@ -65,7 +65,7 @@ class SnapshotDisk:
                     offset = 0
                 return [SnapshotRead(asker, place, found, len(data), offset, data[offset : offset + length])]
             case ReceiveSnapshot(place):
-                return [SnapshotReceived(place, *self._so_far(), False)]
+                return [SnapshotReceived(place, *self._so_far(), False, is_start=True)]
             case WriteReceived(place, id_, size, offset, data):
                 if id_ != self._received[0]:
                     self._received = (id_, b"")

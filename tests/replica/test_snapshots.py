@@ -2,8 +2,11 @@
 
 import pytest
 
-from coord.raft.types import MemberId
-from coord.replica.inputs import FetchSnapshot, FromPeer, SnapshotInstalled, SnapshotTaken
+from coord.raft.messages import OfferSnapshot
+from coord.raft.types import Index, MemberId, Place, Round, Term
+from coord.replica.inputs import FetchSnapshot, FromPeer, SnapshotInstalled, SnapshotRefused, SnapshotTaken
+from coord.replica.installation import REFUSAL_PAUSE, Installation
+from coord.replica.snapshot_work import ReceiveSnapshot, SnapshotReceived, SnapshotWork
 from coord_protocol.errors import Code
 from coord_protocol.extensions import SnapshotRequest, SnapshotResponse
 from coord_protocol.records import OPEN_ACL_UNSAFE
@@ -154,6 +157,42 @@ def test_a_transfer_goes_on_where_it_was_when_frames_are_lost() -> None:
         world.pass_time(1.2)
     world.pass_time(5.0)
     assert world.replicas[LAGGARD].machine.digest() == world.leader.machine.digest()
+
+
+def receiving() -> tuple[World, Installation, list[SnapshotWork]]:
+    """A member on its own that follows a leader, and has been offered a snapshot at 100."""
+    world = World(3)
+    laggard = next(replica for replica in world.replicas.values() if not replica.raft.is_leader)
+    installation = Installation(laggard.config, laggard.raft, world.events.append)
+    raft = world.leader.raft
+    laggard.raft.step(raft.member, OfferSnapshot(raft.term, Round(1), AT.index, AT.term), world.now)
+    installation.look(0.0)
+    return world, installation, installation.take_work()
+
+
+AT = Place(Index(1000), Term(1))
+
+
+def test_an_answer_to_what_was_given_up_is_no_answer_to_what_was_asked_since() -> None:
+    """A slow disk: what it says of earlier writes comes when the file is already being looked for again."""
+    _, installation, work = receiving()
+    assert work == [ReceiveSnapshot(AT)]
+    installation.on_received(SnapshotReceived(AT, 7, 500, False), 0.1)
+    assert installation.take_fetches(0.1) == []
+    installation.on_received(SnapshotReceived(AT, 7, 300, False, is_start=True), 0.2)
+    (fetch,) = installation.take_fetches(0.2)
+    assert (fetch.id, fetch.offset) == (7, 300)
+
+
+def test_a_file_that_cannot_be_taken_is_told_of_and_not_asked_for_again_at_once() -> None:
+    world, installation, _ = receiving()
+    installation.on_received(SnapshotReceived(AT, 0, 0, False, is_start=True), 0.1)
+    installation.on_received(SnapshotReceived(AT, 0, 0, False, "it is damaged"), 1.0)
+    assert world.events[-1] == SnapshotRefused(world.leader.member, "it is damaged")
+    installation.look(1.0 + REFUSAL_PAUSE / 2)
+    assert not installation.is_under_way
+    installation.look(1.0 + REFUSAL_PAUSE)
+    assert installation.is_under_way
 
 
 def test_none_is_begun_while_a_member_fetches_the_newest() -> None:

@@ -195,6 +195,11 @@ def receive(store: Store, id_: int, data: bytes, *, begin: int = 0, step: int = 
     return answer
 
 
+def refused(reason: str) -> SnapshotReceived:
+    what = f"the snapshot of index 30 that another member sent {reason}"
+    return SnapshotReceived(place(30, 2), 0, 0, False, what)
+
+
 def begun(files: Files) -> tuple[Store, SnapshotReceived]:
     store = open_store(files, SEGMENT_BYTES)
     answer = store.carry_out(ReceiveSnapshot(place(30, 2)))
@@ -258,7 +263,7 @@ def test_a_file_that_arrives_damaged_is_dropped(at: int) -> None:
     wrong[at] ^= 1
     files = written()
     store, _ = begun(files)
-    assert receive(store, id_, bytes(wrong)) == SnapshotReceived(place(30, 2), 0, 0, False)
+    assert receive(store, id_, bytes(wrong)) == refused("is damaged")
     assert snapshot_names(files)[-1] == f"{10:020d}.snap"
     answer = receive(store, id_, data)
     assert answer is not None
@@ -271,7 +276,7 @@ def test_the_snapshot_of_another_cluster_is_not_taken() -> None:
     store = open_store(files, SEGMENT_BYTES)
     store.adopt_cluster(CLUSTER + 1)
     store.carry_out(ReceiveSnapshot(place(30, 2)))
-    assert receive(store, id_, data) == SnapshotReceived(place(30, 2), 0, 0, False)
+    assert receive(store, id_, data) == refused(f"belongs to cluster {CLUSTER:x}, and this is cluster {CLUSTER + 1:x}")
 
 
 def test_what_is_gone_cannot_be_lent() -> None:
@@ -310,4 +315,4 @@ def test_an_end_that_does_not_fit_the_rest_is_none() -> None:
     forged_end = encode_piece(id_, 4, END, END_DATA.pack(4, bytes(32)))
     store, _ = begun(written())
     forged = data[: -len(forged_end)] + forged_end
-    assert receive(store, id_, forged) == SnapshotReceived(place(30, 2), 0, 0, False)
+    assert receive(store, id_, forged) == refused("is damaged")

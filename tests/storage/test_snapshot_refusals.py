@@ -207,8 +207,9 @@ def test_snapshot_of_another_cluster_is_refused() -> None:
     _, store = receiver()
     store.adopt_cluster(0xBEEF)
 
-    assert not fetch(store, LEADERS).is_whole
-    assert "belongs to cluster c0ffee, and this is cluster beef" in store.snapshots.refusal
+    answer = fetch(store, LEADERS)
+    assert not answer.is_whole
+    assert "belongs to cluster c0ffee, and this is cluster beef" in answer.refusal
 
 
 def test_snapshot_that_a_newer_release_sends_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,8 +219,9 @@ def test_snapshot_that_a_newer_release_sends_is_refused(monkeypatch: pytest.Monk
         file = leaders_file()
     _, store = receiver()
 
-    assert not fetch(store, file).is_whole
-    assert "format 2, this release knows up to 1" in store.snapshots.refusal
+    answer = fetch(store, file)
+    assert not answer.is_whole
+    assert "format 2, this release knows up to 1" in answer.refusal
 
 
 # What the log does for it
