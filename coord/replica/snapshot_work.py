@@ -21,8 +21,8 @@ import msgspec
 
 from coord.raft.types import Index, Place
 
-PIECE_BYTES = 128 * 1024
-"""About the size of a piece of state, and of what is read and sent at a time: a fraction of a millisecond of work."""
+PIECE_BYTES = 256 * 1024
+"""About the size of a piece of state, and of what is read and sent at a time: about a millisecond of work."""
 
 
 class BeginSnapshot(msgspec.Struct, frozen=True, gc=False):

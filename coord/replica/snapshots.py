@@ -2,7 +2,7 @@
 
 A snapshot is the state after exactly one run of the log. It begins with a frozen view (`coord.tree.snapshots`), which
 is encoded piece by piece, each in a turn whose clients have all been answered, and with a pause between them; so it
-costs a turn less than a millisecond, and all turns a tenth of their time, however large the state is. When the disk
+costs a turn about a millisecond, however large the state is; only the view itself is made in one go. When the disk
 has it, durably and under its name, the log before the older of the two snapshots that are kept is of no use any more
 and is cut off, here and on the disk.
 

@@ -12,7 +12,7 @@ The order of the last six lines is the contract (see `coord.raft`):
     apply    what committed, which is the long part of a busy turn, while peers and disk already work
     reply    events before the replies that reveal them, replies in the order of the requests
     send     notices of what is decided, which nobody here waits for any more
-    work     a piece of a snapshot, if one is under way: a fraction of a millisecond, for which only the next turn waits
+    work     a piece of a snapshot, if one is under way: a millisecond, for which only the next turn waits
 
 `coord.sim` steps this very coroutine with a virtual hub, disk and clock. It awaits only `hub.gather`.
 """

@@ -27,7 +27,7 @@ FORWARD = 64  # far from Raft's own kinds, which are numbered from 0 and may gro
 FETCH_SNAPSHOT = 65
 SNAPSHOT_CHUNK = 66
 
-MAX_CHUNK_BYTES = 1 << 20  # eight times what is asked for: nobody makes us read a snapshot into memory
+MAX_CHUNK_BYTES = 1 << 20  # four times what is asked for: nobody makes us read a snapshot into memory
 
 _LENGTH = Struct(">I")
 _FORWARD_BYTE = bytes([FORWARD])

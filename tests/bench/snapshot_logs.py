@@ -51,10 +51,10 @@ def measure_log(log_bytes: int | None, znodes: int, seconds: float) -> Sizes:
 
 
 def bound(sizes: Sizes, log_bytes: int) -> int:
-    """What the log may take: two snapshots stand on it, each begun when the log had grown by `log_bytes`, or by as much
-    as a snapshot has; and a segment at each end. What is written while a snapshot is must fit into the latter.
+    """What the log may take on disk, as `coord.replica.config` states it. One segment is for what is written while a
+    snapshot is on its way: two seconds of writes at full speed, where one of this size takes less than one.
     """
-    return 2 * max(log_bytes, sizes.snapshot) + 2 * SEGMENT_BYTES
+    return 2 * max(log_bytes, sizes.snapshot) + 3 * SEGMENT_BYTES
 
 
 @contextmanager
