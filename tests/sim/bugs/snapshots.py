@@ -7,7 +7,6 @@ from msgspec.structs import replace
 
 from coord.raft import Raft
 from coord.raft.leader import Leader
-from coord.raft.log import Log
 from coord.replica.clients import Clients
 from coord.replica.installation import Installation
 from coord.replica.outbox import Outbox
@@ -99,17 +98,6 @@ def restart_of_the_log_is_not_written(patch: pytest.MonkeyPatch) -> None:
         write(self, [replace(persist, restart_at=None) for persist in persists])
 
     patch.setattr(Store, "write", write_without)
-
-
-@hiding_bug
-def installation_keeps_a_log_that_conflicts(patch: pytest.MonkeyPatch) -> None:
-    restart = Log.restart
-
-    def restart_if_short(self: Log, place: Any) -> None:
-        if self.last_index < place.index:
-            restart(self, place)
-
-    patch.setattr(Log, "restart", restart_if_short)
 
 
 @bug
