@@ -14,9 +14,10 @@ never goes backwards.
     read_index(request, now)          on any member
     peer_lost, peer_up(member, now)   what the transport sees: hints that save time; nothing relies on them
     transfer_leadership(now, to)      before a leader is stopped
+    change_members(configuration, now)    on a leader; one change at a time
     snapshot_saved(place)             a snapshot of our own state is durable
     compact(index)                    forget in memory what a snapshot holds
-    install(place)                    take over a leader's snapshot
+    install(place, membership)        take over a leader's snapshot
 
 What the driver owes for a `Ready`
 ----------------------------------
@@ -61,7 +62,16 @@ the two leaves a snapshot that the log does not hold, because it ends before or 
 committed is right: recovery restarts such a log at the snapshot's place, before it builds `Stored`. It does the
 same when the log's writes were behind a snapshot of our own state.
 
-What it does not do yet: the membership is fixed.
+Members
+-------
+The configuration says who they are. A leader changes it when it is told to (`change_members`); whom to add when, and
+who is good enough for a vote, is the business of the driver, who sees in `Leader.progress` how far each of them is.
+Members learn of it from the log and use it from then on, before it is committed. A run that `is_configuration` comes
+out of `committed` like any other.
+
+Who has no vote never stands for leader, but gives its vote to whoever asks: it may have one by now without knowing it
+(thesis §4.2.2). That is safe only from somebody who forgets nothing: messages of a member that comes back with an empty
+disk must not be delivered.
 
 Glossary
 --------
@@ -81,17 +91,24 @@ Where to look: the rules for all servers are in `server`, the others in the file
 
 from .codec import MalformedMessage, decode_message, encode_message
 from .config import Config
+from .configuration import NOBODY, UNTOLD, ChangeUnderWay, Configuration, Membership, Seat
 from .messages import Message
 from .ready import Persist, ReadReady, Ready
 from .server import Raft
-from .types import HardState, Index, MemberId, NotLeader, Place, Run, Stored, Term
+from .stored import Stored
+from .types import HardState, Index, MemberId, NotLeader, Place, Run, Term
 
 __all__ = [
+    "NOBODY",
+    "UNTOLD",
+    "ChangeUnderWay",
     "Config",
+    "Configuration",
     "HardState",
     "Index",
     "MalformedMessage",
     "MemberId",
+    "Membership",
     "Message",
     "NotLeader",
     "Persist",
@@ -100,6 +117,7 @@ __all__ = [
     "ReadReady",
     "Ready",
     "Run",
+    "Seat",
     "Stored",
     "Term",
     "decode_message",

@@ -51,8 +51,9 @@ class Candidate:
 
     def _ask(self, raft: "Raft", now: float) -> None:
         request = self._request(raft)
-        for peer in raft.config.peers:
-            raft.send(peer, request)
+        for peer in raft.configuration.members:
+            if peer != raft.member and raft.configuration.has_vote(peer):
+                raft.send(peer, request)
         self._count(raft, raft.member, now)
 
     def _request(self, raft: "Raft") -> Message:
@@ -63,7 +64,7 @@ class Candidate:
 
     def _count(self, raft: "Raft", member: MemberId, now: float) -> None:
         self._votes[member] = None
-        if not is_majority(len(self._votes), len(raft.config.voters)):
+        if not all(is_majority(voters, self._votes) for voters in raft.configuration.majorities):
             return
         if self.pre:
             raft.become_candidate(now, pre=False, attempt=self.attempt)

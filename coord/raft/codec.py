@@ -1,7 +1,7 @@
 """Messages as bytes: one byte of kind, then fixed fields, big-endian. Framing is the transport's business.
 
     0  Append           term prev_index prev_term commit_index round count, and for each run:
-                        count term length data
+                        count term length data; a count of 0 stands for one entry that is a configuration
     1  AppendReply      term round match_index
     2  AppendRejected   term round prev_index hint_index hint_term
     3  RequestPreVote   term last_index last_term
@@ -25,6 +25,7 @@ import struct
 from struct import Struct
 from typing import assert_never
 
+from .configuration import decode_configuration
 from .messages import (
     Append,
     AppendRejected,
@@ -107,7 +108,8 @@ def _encode_append(message: Append) -> bytes:
         return head
     pieces = [head]
     for run in runs:
-        pieces += (_RUN.pack(run.count, run.term, len(run.data)), run.data)
+        count = 0 if run.is_configuration else run.count
+        pieces += (_RUN.pack(count, run.term, len(run.data)), run.data)
     return b"".join(pieces)
 
 
@@ -139,11 +141,16 @@ def _decode_append(body: bytes) -> Append:
         entries, run_term, length = _RUN.unpack_from(body, offset)
         start = offset + _RUN.size
         offset = start + length
-        if entries == 0 or length > MAX_RUN_BYTES or offset > len(body):
+        if length > MAX_RUN_BYTES or offset > len(body):
             raise MalformedMessage(f"a run of {entries} entries and {length} bytes after index {last_index}")
         if not last_term <= run_term <= term:
             raise MalformedMessage(f"a run of term {run_term} between terms {last_term} and {term}")
-        runs.append(Run(last_index + 1, entries, run_term, body[start:offset]))
+        data = body[start:offset]
+        if entries:
+            runs.append(Run(last_index + 1, entries, run_term, data))
+        else:
+            entries = 1
+            runs.append(Run(last_index + 1, 1, run_term, data, _is_configuration(data)))
         last_index, last_term = last_index + entries, run_term
     if offset != len(body):
         raise MalformedMessage(f"{len(body) - offset} bytes after the last run")
@@ -219,6 +226,14 @@ def _check_place(index: int, term: int, max_term: int) -> None:
     """An entry, or the place before the first, in a log of somebody who is in `max_term`."""
     if index > MAX_NUMBER or term > max_term or (index == 0) != (term == 0):
         raise MalformedMessage(f"no entry {index} of term {term} can be where {max_term} is the highest term")
+
+
+def _is_configuration(data: bytes) -> bool:
+    try:
+        decode_configuration(data)
+    except ValueError as error:
+        raise MalformedMessage(str(error)) from None
+    return True
 
 
 def _flag(value: int) -> bool:

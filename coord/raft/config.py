@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from .configuration import NOBODY, Configuration, Seat
 from .types import MAX_RUN_BYTES, MemberId
 
 
@@ -13,7 +14,11 @@ class Config:
     """Who we are."""
 
     voters: tuple[MemberId, ...]
-    """All members, ourselves included, in one order everywhere. Fixed: membership change is not there yet."""
+    """Whose votes count as long as our disk knows of no configuration: the same on all who found a cluster together, in
+    ascending order. Empty for a member that joins one."""
+
+    seats: tuple[Seat, ...] = ()
+    """What is known of them, likewise."""
 
     incarnation: int
     """How often this member was started (a durable boot counter). Keeps answers to reads of an earlier life
@@ -45,9 +50,11 @@ class Config:
     heartbeat: a restarted member that applies its whole log must not fall silent meanwhile."""
 
     def __post_init__(self) -> None:
-        assert self.member in self.voters, "a member must be one of the voters"
-        assert len(set(self.voters)) == len(self.voters), "a voter is listed twice"
-        assert all(voter > 0 for voter in self.voters), "member ids are positive"
+        assert self.member > 0, "member ids are positive"
+        if self.voters:
+            assert self.member in self.voters, "a founder must be one of the voters"
+            flaws = list(self.first.flaws())
+            assert not flaws, flaws
         assert 0 <= self.incarnation < 1 << 31, "it shares 63 bits with the number of a read"
         assert self.heartbeat_interval > 0
         assert 2 * self.heartbeat_interval <= self.election_timeout, "one lost heartbeat must not start an election"
@@ -58,6 +65,6 @@ class Config:
         assert self.max_committed_entries > 0
 
     @property
-    def peers(self) -> tuple[MemberId, ...]:
-        """The other voters."""
-        return tuple(voter for voter in self.voters if voter != self.member)
+    def first(self) -> Configuration:
+        """The configuration before there is any in the log."""
+        return Configuration(self.voters, seats=self.seats) if self.voters else NOBODY

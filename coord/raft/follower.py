@@ -139,8 +139,13 @@ class Follower:
             self.granted = None
 
     def on_time(self, raft: "Raft", now: float) -> None:
-        """The leader is silent: find out whether an election would help (§5.2, thesis §9.6)."""
-        raft.become_candidate(now, pre=True)
+        """The leader is silent: find out whether an election would help (§5.2, thesis §9.6). Who has no vote waits."""
+        if raft.configuration.has_vote(raft.member):
+            raft.become_candidate(now, pre=True)
+        elif raft.leader is not None:
+            raft.become_follower(raft.term, None, now)
+        else:
+            self.deadline = now + raft.draw_election_timeout()
 
     def on_peer_lost(self, raft: "Raft", member: MemberId, now: float) -> None:
         """A reset connection is as good as silence, of a leader or of the candidate we wait for."""

@@ -18,11 +18,13 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from .configuration import UNTOLD, Membership, decode_configuration
 from .leader import Leader
 from .messages import AppendReply, Message, OfferSnapshot, RequestVote, VoteReply
 from .quorum import is_majority
 from .server import Raft
-from .types import BEFORE_FIRST, BEGINNING, Index, MemberId, Place, Run, Stored, Term
+from .stored import Stored
+from .types import BEFORE_FIRST, BEGINNING, Index, MemberId, Place, Run, Term
 
 
 @dataclass(slots=True)
@@ -42,8 +44,7 @@ class _Seen:
 class Witness:
     """Everything that was ever seen of one cluster."""
 
-    def __init__(self, voters: tuple[MemberId, ...]) -> None:
-        self._voters = voters
+    def __init__(self) -> None:
         self._lives: dict[MemberId, _Seen] = {}
         self._leaders: dict[Term, _Seen] = {}
         self._votes: dict[tuple[MemberId, Term], MemberId] = {}
@@ -53,6 +54,8 @@ class Witness:
         """What is committed, from index 1."""
         self._position: dict[Index, int] = {BEFORE_FIRST: 0}
         """How many runs of the history end at or before that index, for each boundary."""
+        self._memberships = [UNTOLD]
+        """The configurations in it."""
         self._committed_in = Term(0)
         """The term in which the newest of it was committed."""
 
@@ -191,14 +194,21 @@ class Witness:
             return
         assert raft.is_leader, f"member {raft.member} commits {raft.commit_index} before its leader does"
         fresh = log.between(end, raft.commit_index, raft.commit_index)
-        holders = [m for m in self._voters if _ending_at(disks[m].runs, raft.commit_index) == fresh[-1]]
-        assert is_majority(len(holders), len(self._voters)), f"{fresh[-1].last} is durable on {holders} only"
+        holders = [member for member, disk in disks.items() if _ending_at(disk.runs, raft.commit_index) == fresh[-1]]
+        for voters in raft.configuration.majorities:
+            assert is_majority(voters, holders), f"{fresh[-1].last} is durable on {holders} only, of {voters}"
         assert fresh[-1].term == raft.term, "an entry of an older term committed by counting (figure 8)"
         assert fresh[0].first == end + 1, "the leader's log does not continue what is committed"
         self._committed_in = raft.term
         for run in fresh:
             self.history.append(run)
             self._position[run.last] = len(self.history)
+            if run.is_configuration:
+                self._memberships.append(Membership(run.first, decode_configuration(run.data)))
+
+    def membership_at(self, index: Index) -> Membership:
+        """The newest configuration among what is committed up to there."""
+        return next(one for one in reversed(self._memberships) if one.index <= index)
 
     def _check_leader_completeness(self, raft: Raft) -> None:
         if raft.is_leader and self.history and raft.term >= self._committed_in:

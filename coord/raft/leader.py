@@ -10,17 +10,44 @@ others. A peer that needs what our log does not hold any more gets an offer of o
 empty Append that starts a round; it follows us, votes in our quorums and confirms our rounds like the others.
 """
 
+from collections.abc import Callable
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
+from .configuration import ChangeUnderWay, Configuration, encode_configuration
 from .messages import Append, AppendRejected, AppendReply, OfferSnapshot, ReadIndex, ReadIndexReply, TimeoutNow
 from .progress import Progress
-from .quorum import agreed
+from .quorum import Value, agreed
 from .reads import ReadRequest, ReadRounds
-from .ready import QuorumLost, TransferAborted, TransferStarted
+from .ready import MembersChanged, QuorumLost, TransferAborted, TransferStarted
 from .types import NO_ROUND, Index, MemberId, NotLeader, Round, Run
 
 if TYPE_CHECKING:
     from .server import Raft
+
+
+class Majority:
+    """One of the sets of voters that have to agree, by what we know of them."""
+
+    __slots__ = ("_others", "_with_us")
+
+    def __init__(self, others: list[Progress], *, with_us: bool) -> None:
+        self._others = others
+        self._with_us = with_us
+
+    def agrees_on(self, ours: Value, of: Callable[[Progress], Value]) -> Value:
+        """The highest value that more than half of them have reached; `ours` counts if we are one of them."""
+        values = [of(peer) for peer in self._others]
+        if self._with_us:
+            values.append(ours)
+        return agreed(values)
+
+
+_match_index = attrgetter("match_index")
+_acked_round = attrgetter("acked_round")
+_contact = attrgetter("contact")
 
 
 class Transfer:
@@ -43,6 +70,7 @@ class Leader:
         "_beat_at",
         "_beat_round",
         "_disk_moved",
+        "_majorities",
         "_peers",
         "deadline",
         "progress",
@@ -56,9 +84,12 @@ class Leader:
         log = raft.log
         self.term_start = Index(log.last_index + 1)
         """Index of the no-op. Counting replicas commits from here on only (§5.4.2)."""
-        self._peers = [Progress(peer, log.last_index, contact=now) for peer in raft.config.peers]
-        self.progress = {peer.member: peer for peer in self._peers}
-        """What we know of each peer, for whoever shows the cluster's state."""
+        self._peers: list[Progress] = []
+        self.progress: dict[MemberId, Progress] = {}
+        """What we know of each peer, voter or not."""
+        self._majorities: list[Majority] = []
+        """Those of the newest configuration."""
+        self._look_at_members(raft, now)
         self.round = Round(1)
         self.reads = ReadRounds()
         self.transfer: Transfer | None = None
@@ -85,27 +116,75 @@ class Leader:
         raft.log.append(Run(first, count, raft.term, data))
         return first
 
+    def change(self, raft: "Raft", configuration: Configuration, now: float) -> Index:
+        """Append a configuration, which holds from now on (§6): a joint one, if it has other voters."""
+        if self.transfer is not None:
+            raise NotLeader(None)
+        membership = raft.log.memberships[-1]
+        # Thesis §4.2.1 and its erratum: one change at a time, and none before an entry of our term is committed, for an
+        # earlier leader may have made another that we do not know of (raft-dev, 2015).
+        if membership.configuration.is_joint or raft.commit_index < max(membership.index, self.term_start):
+            raise ChangeUnderWay(membership)
+        present = membership.configuration.voters
+        outgoing = present if present != configuration.voters else ()
+        seats = configuration.seats
+        if outgoing:
+            mine = {seat.member for seat in seats}
+            leaving = [seat for seat in membership.configuration.seats if seat.member not in mine]
+            seats = tuple(sorted([*seats, *leaving], key=lambda seat: seat.member))
+        return self._configure(raft, replace(configuration, outgoing=outgoing, seats=seats), now)
+
+    def _configure(self, raft: "Raft", configuration: Configuration, now: float) -> Index:
+        index = Index(raft.log.last_index + 1)
+        raft.log.append(Run(index, 1, raft.term, encode_configuration(configuration), True))
+        raft.happen(MembersChanged(raft.term, index, configuration))
+        self._look_at_members(raft, now)
+        return index
+
+    def _look_at_members(self, raft: "Raft", now: float) -> None:
+        """Feed whoever the newest configuration lists, and nobody else; a new member from where our log ends."""
+        configuration = raft.configuration
+        known, last_index = self.progress, raft.log.last_index
+        self._peers = [
+            known.get(member) or Progress(member, last_index, contact=now)
+            for member in configuration.members
+            if member != raft.member
+        ]
+        self.progress = {peer.member: peer for peer in self._peers}
+        self._majorities = [
+            Majority([self.progress[voter] for voter in voters if voter != raft.member], with_us=raft.member in voters)
+            for voters in configuration.majorities
+        ]
+
     def on_read_request(self, raft: "Raft", request: int) -> None:
         """Our own caller's read joins the next round."""
         self.reads.waiting.append(ReadRequest(None, request))
 
     def start_transfer(self, raft: "Raft", target: MemberId | None, now: float) -> None:
         """Stop proposing and hand over to `target`, or to whoever we reach that holds most."""
-        if not self._peers:
-            return
         if target is None:
-            best = max(self._peers, key=lambda peer: (peer.is_reachable, peer.match_index, peer.contact))
-            target = best.member
+            target = self._successor(raft)
+        if target is None:
+            return
         assert target in self.progress, f"{target} is not a peer"
+        assert target in raft.configuration.voters, f"{target} has no vote"
         self.transfer = Transfer(target, now + raft.config.election_timeout)
         raft.happen(TransferStarted(raft.term, target))
+
+    def _successor(self, raft: "Raft") -> MemberId | None:
+        """Of the other voters, the one that we reach and that holds most."""
+        voters = [peer for peer in self._peers if peer.member in raft.configuration.voters]
+        best = max(voters, key=lambda peer: (peer.is_reachable, peer.match_index, peer.contact), default=None)
+        return None if best is None else best.member
 
     # What the peers and the disk say.
 
     def on_append_reply(self, raft: "Raft", sender: MemberId, message: AppendReply, now: float) -> None:
         """The peer took our Appends up to this round; its disk is as far as it says."""
         assert message.round <= self.round, "a round that we never started is confirmed"
-        peer = self.progress[sender]
+        peer = self.progress.get(sender)
+        if peer is None:
+            return  # it is a member no more
         if peer.acked_round < self._beat_round <= message.round:
             peer.round_trip = now - self._beat_at
         peer.answered(message.round, now)
@@ -121,7 +200,9 @@ class Leader:
 
     def on_append_rejected(self, raft: "Raft", sender: MemberId, message: AppendRejected, now: float) -> None:
         """§5.3: the peer lacks what we built on; go back to where its log may join ours."""
-        peer = self.progress[sender]
+        peer = self.progress.get(sender)
+        if peer is None:
+            return
         peer.answered(message.round, now)
         if message.round < peer.fed_since or message.prev_index <= peer.match_index:
             return  # it tells about what we sent before we last fell back, or before an ack
@@ -152,12 +233,14 @@ class Leader:
 
     def on_peer_lost(self, raft: "Raft", member: MemberId, now: float) -> None:
         """What was on the way to it may be lost: look for the place to go on from."""
-        self.progress[member].is_reachable = False
-        self._probe(member)
+        if member in self.progress:
+            self.progress[member].is_reachable = False
+            self._probe(member)
 
     def on_peer_up(self, raft: "Raft", member: MemberId, now: float) -> None:
         """Do not let it wait for the next heartbeat."""
-        self._probe(member)
+        if member in self.progress:
+            self._probe(member)
 
     def _probe(self, member: MemberId) -> None:
         self.round = Round(self.round + 1)
@@ -168,9 +251,13 @@ class Leader:
     def on_time(self, raft: "Raft", now: float) -> None:
         """Check-quorum (thesis §6.2), then a heartbeat: a round, which every peer must answer."""
         timeout = raft.config.election_timeout
-        if self._peers and now - agreed([now, *[peer.contact for peer in self._peers]]) >= timeout:
+        if now - min([majority.agrees_on(now, _contact) for majority in self._majorities]) >= timeout:
             raft.happen(QuorumLost(raft.term))
             raft.become_follower(raft.term, None, now)
+            return
+        membership = raft.log.memberships[-1]
+        if membership.index <= raft.commit_index and not membership.configuration.has_vote(raft.member):
+            self._leave(raft, now)
             return
         if self.transfer is not None and now >= self.transfer.deadline:
             raft.happen(TransferAborted(raft.term, self.transfer.target))
@@ -186,6 +273,8 @@ class Leader:
         if self._disk_moved:
             self._disk_moved = False
             self._advance_commit(raft)
+            if raft.configuration.is_joint:
+                self._end_change(raft)
         if self.reads.waiting and raft.commit_index >= self.term_start:
             self.round = Round(self.round + 1)
             self.reads.start(self.round, raft.commit_index)
@@ -197,9 +286,24 @@ class Leader:
 
     def _advance_commit(self, raft: "Raft") -> None:
         """§5.4.2, figure 8: only entries of our own term are committed by counting; older go with them."""
-        index = agreed([raft.log.durable_index, *[peer.match_index for peer in self._peers]])
+        ours = raft.log.durable_index
+        index = min([majority.agrees_on(ours, _match_index) for majority in self._majorities])
         if index >= self.term_start:
             raft.commit(index)
+
+    def _end_change(self, raft: "Raft") -> None:
+        """§6: once the joint configuration is committed, the new one takes over, whoever leads by now."""
+        index, joint = raft.log.memberships[-1].index, raft.configuration
+        if raft.commit_index >= max(index, self.term_start):
+            seats = tuple([seat for seat in joint.seats if seat.member in (*joint.voters, *joint.learners)])
+            self._configure(raft, replace(joint, outgoing=(), seats=seats), raft.now)
+
+    def _leave(self, raft: "Raft", now: float) -> None:
+        """Thesis §4.2.2: we have seen a change through that leaves us out. Nobody need wait for our silence."""
+        successor = self._successor(raft)
+        if successor is not None:
+            raft.send(successor, TimeoutNow(raft.term))
+        raft.become_follower(raft.term, None, now)
 
     def _replicate(self, raft: "Raft") -> None:
         last_index, commit_index = raft.log.last_index, raft.commit_index
@@ -239,7 +343,7 @@ class Leader:
 
     def _answer_reads(self, raft: "Raft") -> None:
         """Thesis §6.4: a majority took us for the leader in a round that began after these reads came."""
-        round_ = agreed([self.round, *[peer.acked_round for peer in self._peers]])
+        round_ = min([majority.agrees_on(self.round, _acked_round) for majority in self._majorities])
         for index, request in self.reads.take_confirmed(round_):
             if request.asker is None:
                 raft.answer_read(request.number, index)
@@ -248,7 +352,7 @@ class Leader:
 
     def _go_on_with_transfer(self, raft: "Raft", transfer: Transfer) -> None:
         if transfer.asked_round < self.round:
-            peer = self.progress[transfer.target]
-            if peer.match_index == raft.log.last_index:
+            peer = self.progress.get(transfer.target)
+            if peer is not None and peer.match_index == raft.log.last_index:
                 transfer.asked_round = self.round
                 raft.send(transfer.target, TimeoutNow(raft.term))

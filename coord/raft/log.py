@@ -16,6 +16,7 @@ from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Sequence
 
+from .configuration import UNTOLD, Membership, decode_configuration
 from .types import BEFORE_FIRST, BEGINNING, MAX_RUNS, Index, Place, Run, Term
 
 
@@ -34,18 +35,23 @@ class Log:
         "durable_index",
         "last_index",
         "last_term",
+        "memberships",
         "runs",
         "start",
         "unsaved",
     )
 
-    def __init__(self, stored: list[Run], start: Place = BEGINNING) -> None:
+    def __init__(self, stored: list[Run], start: Place = BEGINNING, membership: Membership = UNTOLD) -> None:
+        """`membership`: the newest there is, but for those among the runs."""
         self.start = start
         """The place that the first run follows."""
         self.runs: list[Run] = []
         """Read it; change it only through this class."""
         self._lasts: list[Index] = []
         """Last index of each run, for bisecting."""
+        self.memberships = [membership]
+        """The configurations that may still be needed, oldest first: those in the log, and the one before them. The
+        last one holds."""
         self.last_index = start.index
         self.last_term = start.term
         self.durable_index = BEFORE_FIRST
@@ -148,6 +154,12 @@ class Log:
         self.runs.append(run)
         self._lasts.append(last)
         self.unsaved.append(run)
+        if run.is_configuration:
+            self._configure(run)
+
+    def _configure(self, run: Run) -> None:
+        if run.first > self.memberships[-1].index:  # else a snapshot that holds it was taken later
+            self.memberships.append(Membership(run.first, decode_configuration(run.data)))
 
     def extend(self, runs: Sequence[Run]) -> None:
         """Add runs at the end."""
@@ -168,6 +180,8 @@ class Log:
             self.unsaved.clear()
         else:
             del self.unsaved[len(self.unsaved) - dropped :]
+        while self.memberships[-1].index >= first:
+            self.memberships.pop()
         self.durable_index = min(self.durable_index, self.last_index)
         # A Persist under way was counted for runs that are void now; its answer must not vouch for their
         # successors.
@@ -188,9 +202,13 @@ class Log:
         self.start = Place(index, self.runs[position - 1].term)
         del self.runs[:position]
         del self._lasts[:position]
+        while len(self.memberships) > 1 and self.memberships[1].index <= index:
+            del self.memberships[0]
 
-    def restart(self, place: Place) -> None:
-        """Drop every run and go on after `place`, in memory, and on the disk with the next Persist."""
+    def restart(self, place: Place, membership: Membership) -> None:
+        """Drop every run and go on after `place`, in memory, and on the disk with the next Persist. `membership`: the
+        newest up to there."""
+        self.memberships = [membership]
         self.start = self._restart = place
         self.runs.clear()
         self._lasts.clear()

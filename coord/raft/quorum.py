@@ -1,7 +1,9 @@
 """Majorities: any two of them share a member, and everything rests on that (paper §5.2, §5.4.3)."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Container, Iterable
 from typing import TypeVar
+
+from .types import MemberId
 
 Value = TypeVar("Value", bound=float)  # an Index, a Round or a point in time: anything that only grows
 
@@ -19,10 +21,10 @@ def agreed(values: Iterable[Value]) -> Value:
     return ranked[(len(ranked) - 1) // 2]
 
 
-def is_majority(votes: int, voters: int) -> bool:
-    """Whether that many votes decide.
+def is_majority(voters: Collection[MemberId], votes: Container[MemberId]) -> bool:
+    """Whether more than half of the voters are among `votes`, where others may be as well.
 
-    >>> [is_majority(2, voters) for voters in (1, 2, 3, 4, 5)]
+    >>> [is_majority(range(voters), {0, 1, 7}) for voters in (1, 2, 3, 4, 5)]
     [True, True, True, False, False]
     """
-    return 2 * votes > voters
+    return 2 * sum([voter in votes for voter in voters]) > len(voters)

@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from .configuration import Configuration
 from .messages import Outgoing
 from .types import HardState, Index, MemberId, Place, Run, Term
 
@@ -88,8 +89,24 @@ class TransferAborted(msgspec.Struct, frozen=True, gc=False):
     target: MemberId
 
 
+class MembersChanged(msgspec.Struct, frozen=True, gc=False):
+    """This leader made the configuration that is entry `index`; it is not committed yet."""
+
+    term: Term
+    index: Index
+    configuration: Configuration
+
+
 Happened: TypeAlias = (
-    BecameLeader | BecameFollower | ElectionStarted | Voted | QuorumLost | Truncated | TransferStarted | TransferAborted
+    BecameLeader
+    | BecameFollower
+    | ElectionStarted
+    | Voted
+    | QuorumLost
+    | Truncated
+    | TransferStarted
+    | TransferAborted
+    | MembersChanged
 )
 """For logs and metrics only: nothing needs to be done about them."""
 

@@ -9,6 +9,7 @@ from typing import TypeAlias, assert_never
 
 from .candidate import Candidate
 from .config import Config
+from .configuration import UNTOLD, Configuration, Membership
 from .follower import NO_CONTACT, Follower
 from .leader import Leader
 from .log import Log
@@ -38,18 +39,8 @@ from .ready import (
     Ready,
     Voted,
 )
-from .types import (
-    MAX_RUN_BYTES,
-    MAX_RUN_COUNT,
-    HardState,
-    Index,
-    MemberId,
-    NotLeader,
-    Place,
-    Run,
-    Stored,
-    Term,
-)
+from .stored import Stored
+from .types import BEFORE_FIRST, MAX_RUN_BYTES, MAX_RUN_COUNT, HardState, Index, MemberId, NotLeader, Place, Run, Term
 
 Role: TypeAlias = Follower | Candidate | Leader
 
@@ -64,7 +55,6 @@ class Raft:
         "_distrusted_until",
         "_happened",
         "_hard_state_changed",
-        "_now",
         "_reads",
         "_saved",
         "_token",
@@ -75,6 +65,7 @@ class Raft:
         "log",
         "member",
         "notices",
+        "now",
         "outbox",
         "role",
         "snapshot",
@@ -90,14 +81,16 @@ class Raft:
 
         self.term = stored.hard_state.term
         self.voted_for = stored.hard_state.voted_for
-        self.log = Log(stored.runs, stored.start)
+        membership = stored.membership if stored.membership != UNTOLD else Membership(BEFORE_FIRST, config.first)
+        self.log = Log(stored.runs, stored.start, membership)
         self.snapshot = stored.snapshot
         """Where the newest durable snapshot of this member stands: what a leader offers to who is behind."""
         assert self.log.has(self.snapshot.index, self.snapshot.term), "the log does not go on from the snapshot"
 
         self.commit_index = self.snapshot.index
         self.leader: MemberId | None = None
-        self._now = now
+        self.now = now
+        """Of this turn."""
         self._commit_taken = self.snapshot.index
         self._token = 0
         self._saved = 0
@@ -118,7 +111,7 @@ class Raft:
 
         # A cluster that starts must not wait for the silence of a leader that never was.
         self.role: Role = Follower(now, config.heartbeat_interval * (1 + jitter()), NO_CONTACT)
-        if not config.peers:
+        if self.configuration.members == (self.member,):
             self.become_candidate(now, pre=True)
 
     # What there is to see.
@@ -134,6 +127,11 @@ class Raft:
         return isinstance(self.role, Leader) and self.role.transfer is None
 
     @property
+    def configuration(self) -> Configuration:
+        """The members, by the newest configuration in the log, decided or not: the one that holds (§6)."""
+        return self.log.memberships[-1].configuration
+
+    @property
     def last_index(self) -> Index:
         """Where the log ends, durable or not."""
         return self.log.last_index
@@ -142,14 +140,14 @@ class Raft:
 
     def advance_time(self, now: float) -> None:
         """Act on what is due. The first input of a turn: a member that slept must know before it speaks."""
-        self._now = now
+        self.now = now
         if now >= self.role.deadline:
             self.role.on_time(self, now)
 
     def next_deadline(self) -> float:
         """When a turn has something to do even if nothing comes in. May be past."""
         if self._commit_taken < self.commit_index:
-            return self._now
+            return self.now
         return self.role.deadline
 
     def step(self, sender: MemberId, message: Message, now: float) -> None:
@@ -185,7 +183,7 @@ class Raft:
                 if isinstance(role, Candidate):
                     role.on_vote_reply(self, sender, message, now)
             case TimeoutNow():
-                if isinstance(role, Follower) and sender == self.leader:
+                if isinstance(role, Follower) and sender == self.leader and self.configuration.has_vote(self.member):
                     self.become_candidate(now, pre=False, transfer=True)
             case OfferSnapshot():
                 follower = self._follow(sender, now)
@@ -216,6 +214,20 @@ class Raft:
             raise NotLeader(self.leader)
         return self.role.propose(self, data, count)
 
+    def change_members(self, configuration: Configuration, now: float) -> Index:
+        """Append a configuration without `outgoing`; returns the index of its entry.
+
+        It holds at once; `outgoing` is filled in if the voters change, and a second entry ends that by itself once the
+        first is committed. Raises `NotLeader` as `propose` does, and `ChangeUnderWay` until the newest configuration,
+        and an entry of our own term, are committed.
+        """
+        assert not configuration.is_joint, "the joint configuration is our own business"
+        flaws = list(configuration.flaws())
+        assert not flaws, flaws
+        if not isinstance(self.role, Leader):
+            raise NotLeader(self.leader)
+        return self.role.change(self, configuration, now)
+
     def read_index(self, request: int, now: float) -> None:
         """Ask for an index such that a state which has applied it reflects every write acknowledged before.
 
@@ -235,7 +247,7 @@ class Raft:
         self.role.on_peer_up(self, member, now)
 
     def transfer_leadership(self, now: float, to: MemberId | None = None) -> None:
-        """Hand over to `to`, or to the most caught-up voter (thesis §3.10).
+        """Hand over to `to`, another voter, or to the most caught-up one (thesis §3.10).
 
         Until that succeeds or an election timeout has passed, `propose` refuses. Does nothing on a member
         that does not lead, and in a cluster of one.
@@ -243,8 +255,9 @@ class Raft:
         if isinstance(self.role, Leader):
             self.role.start_transfer(self, to, now)
 
-    def install(self, place: Place) -> bool:
-        """Go on from a snapshot that is durable here, and whose state is loaded and waits to be the machine's.
+    def install(self, place: Place, membership: Membership) -> bool:
+        """Go on from a snapshot that is durable here, and whose state is loaded and waits to be the machine's;
+        `membership` is the newest configuration in it.
 
         Returns False if it is of no use, which it may have become while it was on the way: we know of more that is
         committed, or lead. Then nothing happened, and the state must be dropped. If True, the next of
@@ -253,11 +266,13 @@ class Raft:
         if isinstance(self.role, Leader) or place.index <= self.commit_index:
             return False
         if not self.log.has(place.index, place.term):
-            self.log.restart(place)
+            if membership == UNTOLD:
+                membership = Membership(BEFORE_FIRST, self.config.first)
+            self.log.restart(place, membership)
             if isinstance(self.role, Candidate):
                 # The log that it boasts of is gone; what it said may get it votes, but never enough: a log that
                 # lacks what is committed does not win.
-                self.become_follower(self.term, None, self._now)
+                self.become_follower(self.term, None, self.now)
         self.commit_index = self._commit_taken = place.index
         self.snapshot = place
         if isinstance(self.role, Follower):

@@ -34,6 +34,8 @@ class Run(msgspec.Struct, frozen=True, gc=False):
     term: Term
     data: bytes
     """Opaque to Raft. Empty only for the no-op that a leader writes at the start of its term."""
+    is_configuration: bool = False
+    """Of one entry, whose data is who the members are from here on (`coord.raft.configuration`)."""
 
     @property
     def last(self) -> Index:
@@ -57,23 +59,6 @@ class HardState(msgspec.Struct, frozen=True, gc=False):
 
     term: Term
     voted_for: MemberId | None
-
-
-class Stored(msgspec.Struct, frozen=True):
-    """What recovery found on the disk; `Stored.nothing()` for a member that starts for the first time."""
-
-    hard_state: HardState
-    runs: list[Run]
-    start: Place = BEGINNING
-    """The place that the first of `runs` follows: what was before is cut off."""
-    snapshot: Place = BEGINNING
-    """Where the newest sound snapshot stands: not before `start`, and not after the last of `runs`, if there are any.
-    BEGINNING if there is none."""
-
-    @classmethod
-    def nothing(cls) -> "Stored":
-        """The state of a disk on which nothing was ever written."""
-        return cls(HardState(Term(0), None), [])
 
 
 class NotLeader(Exception):

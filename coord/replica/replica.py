@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, assert_never
 
 import msgspec
+from msgspec.structs import replace
 
 from coord.raft import MemberId, Persist, Raft, ReadReady, Run, Stored
 from coord.raft.types import BEGINNING, Place
@@ -107,12 +108,13 @@ class Replica:
         self.member = config.raft.member
         self.config = config
         self.started_at = self.now = now
-        self.raft = Raft(config.raft, stored, now, jitter)
         self.watches = Watches(self._deliver)
         self.machine = Machine(self.watches)
         if stored.snapshot != BEGINNING:
             self._load(state)
             assert self.machine.applied_index == stored.snapshot.index, "a snapshot of another place"
+            stored = replace(stored, membership=self.machine.members.membership)
+        self.raft = Raft(config.raft, stored, now, jitter)
         self.outbox = Outbox(self.member, incarnation)
         self.syncs = Syncs()
         self.clients = Clients(config, self.machine, self.watches, self.outbox, self.syncs)
@@ -280,7 +282,7 @@ class Replica:
         installation = self.installation
         place = installation.place
         state = installation.take_state()
-        if state is not None and self.raft.install(place):
+        if state is not None and self.raft.install(place, state.members.membership):
             self._adopt(state, place)
         installation.look(self.now)
 

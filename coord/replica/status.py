@@ -65,10 +65,15 @@ def status_of(replica: "Replica") -> dict[str, Any]:
         "cluster_id": f"{cluster.id:016x}" if cluster is not None else None,
         "members": {
             str(member): {
-                "client": machine.members[member].client if member in machine.members else "",
+                **_as_configured(replica, member),
                 **_as_leader_sees(replica, member),
             }
-            for member in raft.config.voters
+            for member in raft.configuration.members
+        },
+        "change": {
+            "doing": machine.members.doing(),
+            "failure": machine.members.failure,
+            "index": machine.members.membership.index,
         },
         "events": replica.chronicle.documents(),
     }
@@ -78,6 +83,19 @@ def quantiles_ms(durations: Durations) -> dict[str, float | None]:
     """What is usual of late; None if there was nothing yet."""
     p50, p99 = (None if each is None else round(each * 1000, 3) for each in durations.quantiles(0.5, 0.99))
     return {"p50_ms": p50, "p99_ms": p99}
+
+
+def _as_configured(replica: "Replica", member: MemberId) -> dict[str, Any]:
+    """`part`: voter, learner, or, while a change is under way, leaving. `peer`: where other members reach it."""
+    configuration = replica.raft.configuration
+    seat = configuration.seat_of(member)
+    announced = replica.machine.members.announced.get(member)
+    part = "learner" if member in configuration.learners else "leaving"
+    return {
+        "client": announced.client if announced is not None else "",
+        "peer": seat.address if seat is not None else announced.peer if announced is not None else "",
+        "part": "voter" if member in configuration.voters else part,
+    }
 
 
 def _as_leader_sees(replica: "Replica", member: int) -> dict[str, Any]:

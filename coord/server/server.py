@@ -203,7 +203,7 @@ class _Server:
         return cluster.id if cluster is not None else self._store.cluster_id
 
     def _directory_of(self, member: MemberId) -> int:
-        known = self._replica.machine.members.get(member)
+        known = self._replica.machine.members.announced.get(member)
         return known.directory if known is not None else 0
 
     def _on_event(self, event: Event) -> None:

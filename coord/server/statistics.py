@@ -17,7 +17,7 @@ def statistics_of(replica: Replica, hub: Hub) -> Statistics:
     return Statistics(
         mode=_mode(replica),
         leading=_leading(replica),
-        voters=len(raft.config.voters),
+        voters=len(raft.configuration.voters),
         uptime_ms=_ms(replica.now - replica.started_at),
         zxid=machine.applied_index,
         term=raft.term,
@@ -46,14 +46,14 @@ def statistics_of(replica: Replica, hub: Hub) -> Statistics:
 def _mode(replica: Replica) -> Mode | None:
     if not replica.is_serving:
         return None
-    if len(replica.raft.config.voters) == 1:
+    if len(replica.raft.configuration.voters) == 1:
         return Mode.STANDALONE
     return Mode.LEADER if replica.raft.is_leader else Mode.FOLLOWER
 
 
 def _leading(replica: Replica) -> Leading | None:
     raft = replica.raft
-    if not isinstance(raft.role, Leader) or len(raft.config.voters) == 1:
+    if not isinstance(raft.role, Leader) or len(raft.configuration.voters) == 1:
         return None
     followers = raft.role.progress.values()
     return Leading(

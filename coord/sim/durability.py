@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from math import inf
 
 from coord.raft import Persist
-from coord.raft.types import BEGINNING, HardState, Index, MemberId, Place, Run, Stored
+from coord.raft.stored import Stored
+from coord.raft.types import BEGINNING, HardState, Index, MemberId, Place, Run
 from coord.sim.verdict import Violation
 
 

@@ -37,6 +37,7 @@ class Kind(IntEnum):
     TRUNCATION = 4
     MARK = 5
     RESTART = 6
+    CONFIGURATION = 7
 
 
 class BatchHead(msgspec.Struct, frozen=True, gc=False):
@@ -156,7 +157,8 @@ def follows(record: Record, chain: bytes) -> bool:
 
 
 def encode_run(run: Run, chain: bytes) -> tuple[bytes, bytes]:
-    return encode_record(Kind.RUN, run.data, chain, first=run.first, count=run.count, term=run.term)
+    kind = Kind.CONFIGURATION if run.is_configuration else Kind.RUN
+    return encode_record(kind, run.data, chain, first=run.first, count=run.count, term=run.term)
 
 
 def encode_hard_state(state: HardState, chain: bytes) -> bytes:

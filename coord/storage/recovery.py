@@ -27,7 +27,8 @@ suffix that vanished as a whole and left zeros cannot be told from one that was 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from coord.raft.types import HardState, Index, MemberId, Place, Run, Stored, Term
+from coord.raft.stored import Stored
+from coord.raft.types import HardState, Index, MemberId, Place, Run, Term
 from coord.storage.errors import CorruptLog, NewerFormat, foreign_member
 from coord.storage.files import Files
 from coord.storage.history import History
@@ -246,11 +247,12 @@ class Recovery:
     def _replay(self, record: Record, segment: Segment, offset: int) -> None:
         found = self._found
         match record.kind:
-            case Kind.RUN:
+            case Kind.RUN | Kind.CONFIGURATION:
                 if record.first != found.history.next_index:
                     raise self._corrupt(segment.name, offset, f"the log goes on with index {record.first}")
                 found.history.append(Index(record.first), record.count, record.chain, Term(record.term))
-                found.runs.append(Run(Index(record.first), record.count, Term(record.term), record.data))
+                index, term = Index(record.first), Term(record.term)
+                found.runs.append(Run(index, record.count, term, record.data, record.kind == Kind.CONFIGURATION))
             case Kind.HARD_STATE:
                 found.hard_state = decode_hard_state(record.term, VOTE_DATA.unpack(record.data)[0])
             case Kind.TRUNCATION:
@@ -307,7 +309,7 @@ class Recovery:
             at += BATCH_HEAD.size
             for record in decode_records(segment.read(at, head.length))[0]:
                 at += record.extent
-                if record.kind == Kind.RUN:
+                if record.kind in (Kind.RUN, Kind.CONFIGURATION):
                     index = Index(record.first + record.count)
                 elif record.kind == Kind.TRUNCATION:
                     index = Index(record.first)

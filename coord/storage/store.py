@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from coord.raft.ready import Persist
-from coord.raft.types import BEGINNING, Index, MemberId, Place, Stored
+from coord.raft.stored import Stored
+from coord.raft.types import BEGINNING, Index, MemberId, Place
 from coord.replica.snapshot_work import BeginSnapshot, SnapshotAnswer, SnapshotWork
 from coord.storage.errors import (
     CorruptIdentity,

@@ -29,6 +29,7 @@ pwrite, one fdatasync.
     4 TRUNCATION    first void index     0         0      term u64 and H of the entry before `first`
     5 MARK          0                    0         0      –
     6 RESTART       next index           0         0      the same
+    7 CONFIGURATION its index            1         term   the members from here on (`coord.raft.configuration`)
 
 All numbers are big-endian. Each segment's first record is SEGMENT, so that segments can be verified on
 their own, and the log may begin with any of them: those before are removed (`cut`) when snapshots hold all that

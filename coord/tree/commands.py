@@ -27,12 +27,14 @@ A body by its kind; `text` and `bytes` are a u32 length and that many bytes, tex
     LEASE_KEEP_ALIVE  ids i64 …
     LEASE_REVOKE      id i64
     END_LEASE         id i64, of a lease or session; `number` is 1 if the server vouches for the client
+    CHANGE_MEMBERS    a `Change` (`coord.tree.members`) in msgpack
   and those that no session stands behind (session and epoch are 0):
     CREATE_SESSION    timeout_ms i64 · address text · name text
     ATTACH_SESSION    session i64 · timeout_ms i64 · address text
     KEEP_ALIVE        (session i64 · epoch i64) …
     INIT_CLUSTER      id u64 · secret bytes
     ANNOUNCE          member u32 · directory u64 · client address text · peer address text
+    GIVE_UP_CHANGE    index i64 of its CHANGE_MEMBERS · reason text
 
 An acl is (perms i32 · scheme text · id text) …; no bytes at all stand for world:anyone:31, which nearly every
 znode has, so an empty list is one byte, NO_ENTRIES.
@@ -67,12 +69,14 @@ class Kind(IntEnum):
     LEASE_KEEP_ALIVE = 10
     LEASE_REVOKE = 11
     END_LEASE = 12
+    CHANGE_MEMBERS = 13
 
     CREATE_SESSION = 32
     ATTACH_SESSION = 33
     KEEP_ALIVE = 34
     INIT_CLUSTER = 35
     ANNOUNCE = 36
+    GIVE_UP_CHANGE = 37
 
 
 _KINDS_IN_MULTI: Final = frozenset({Kind.CREATE, Kind.DELETE, Kind.SET_DATA, Kind.CHECK})
@@ -211,6 +215,11 @@ def end_lease(session: int, epoch: int, lease: int, *, is_vouched_for: bool) -> 
     return _command(Kind.END_LEASE, session, epoch, _NUMBER.pack(lease), number=int(is_vouched_for))
 
 
+def change_members(session: int, epoch: int, change: bytes) -> bytes:
+    """`change`: as `encode_change` makes it. Who may ask for it is judged where the client is."""
+    return _command(Kind.CHANGE_MEMBERS, session, epoch, change)
+
+
 # Commands without a session
 
 
@@ -237,6 +246,11 @@ def init_cluster(cluster_id: int, secret: bytes) -> bytes:
 def announce(member: int, client_address: str, peer_address: str = "", directory: int = 0) -> bytes:
     """Where clients, and the other members, reach a member: `host:port` each. `directory`: the id of its data."""
     return _command(Kind.ANNOUNCE, 0, 0, _MEMBER.pack(member, directory), _text(client_address), _text(peer_address))
+
+
+def give_up_change(index: int, reason: str) -> bytes:
+    """The leader cannot bring the change about that the command at `index` asked for."""
+    return _command(Kind.GIVE_UP_CHANGE, 0, 0, _NUMBER.pack(index), _text(reason))
 
 
 def _command(kind: Kind, session: int, epoch: int, *parts: bytes, number: int = 0) -> bytes:

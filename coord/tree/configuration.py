@@ -7,6 +7,7 @@ members advertise: names that a client can reach, never 0.0.0.0.
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from coord.raft.configuration import Membership
 from coord.raft.types import MemberId
 
 NO_ELECTION_PORT = "1"
@@ -23,20 +24,33 @@ class Addresses(NamedTuple):
     """The id of its data directory, by which the others know it again; 0 if it did not say."""
 
 
-def configuration_text(members: Mapping[MemberId, Addresses], zxid: int) -> bytes:
+_NOTHING = Addresses("")
+
+
+def configuration_text(membership: Membership, announced: Mapping[MemberId, Addresses], zxid: int) -> bytes:
     r"""Lines as ZooKeeper writes them; the last has the version and no newline.
+
+    `announced`: what is known of members by themselves. As long as there is no configuration in the log they are all
+    there is, and `zxid`, that of the newest of them, is the version.
 
     Ours have one port for all that passes between members, where ZooKeeper has one for data and one for elections.
     Its parser, which Curator runs over this, insists that they differ from each other and from the clients' port.
 
-    >>> configuration_text({MemberId(1): Addresses("a.example:2181", "a.example:7001")}, 26)
+    >>> from coord.raft import UNTOLD
+    >>> configuration_text(UNTOLD, {MemberId(1): Addresses("a.example:2181", "a.example:7001")}, 26)
     b'server.1=a.example:7001:1:participant;a.example:2181\nversion=1a'
     """
+    present = membership.configuration
     lines = []
-    for member, addresses in sorted(members.items()):
-        host, _, port = addresses.peer.rpartition(":")
-        if not addresses.peer:
-            host, port = addresses.client.rpartition(":")[0], NO_PEER_PORT
-        lines.append(f"server.{member}={host}:{port}:{NO_ELECTION_PORT}:participant;{addresses.client}")
-    lines.append(f"version={zxid:x}")
+    for member in present.members or sorted(announced):
+        client, peer, _ = announced.get(member, _NOTHING)
+        seat = present.seat_of(member)
+        if seat is not None and seat.address:
+            peer = seat.address
+        host, _, port = peer.rpartition(":")
+        if not peer:
+            host, port = client.rpartition(":")[0], NO_PEER_PORT
+        part = "observer" if member in present.learners else "participant"
+        lines.append(f"server.{member}={host}:{port}:{NO_ELECTION_PORT}:{part};{client}")
+    lines.append(f"version={membership.index or zxid:x}")
     return "\n".join(lines).encode()

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec.structs import replace
 
+from coord.raft.configuration import Membership, decode_configuration
 from coord.raft.types import MemberId, Run
 from coord.tree.acl import SUPER
 from coord.tree.commands import (
@@ -48,6 +49,7 @@ from coord.tree.commands import (
 from coord.tree.configuration import Addresses, configuration_text
 from coord.tree.digest import digest
 from coord.tree.leases import End, Ended, Lease, Leases, Session
+from coord.tree.members import Members, decode_change, encode_members
 from coord.tree.multi import Multi
 from coord.tree.outcomes import (
     NO_LEASE,
@@ -133,7 +135,7 @@ class Machine:
         self.znodes = self.tree.znodes
         self.leases = Leases()
         self.cluster: Cluster | None = None
-        self.members: dict[MemberId, Addresses] = {}
+        self.members = Members()
         self.origins: dict[int, Taken] = {}
         """By member. Ints, like `applied_index`: to call a NewType costs 0.15 µs."""
 
@@ -166,6 +168,7 @@ class Machine:
             Kind.LEASE_KEEP_ALIVE: self._lease_keep_alive,
             Kind.LEASE_REVOKE: self._lease_revoke,
             Kind.END_LEASE: self._end_lease,
+            Kind.CHANGE_MEMBERS: self._change_members,
         }
         self._handlers_without_session: dict[int, HandlerWithoutSession] = {
             Kind.CREATE_SESSION: self._create_session,
@@ -173,6 +176,7 @@ class Machine:
             Kind.KEEP_ALIVE: self._keep_alive,
             Kind.INIT_CLUSTER: self._init_cluster,
             Kind.ANNOUNCE: self._announce,
+            Kind.GIVE_UP_CHANGE: self._give_up_change,
         }
 
     def apply(self, run: Run, origin: Origin, on_outcome: OnOutcome) -> None:
@@ -182,7 +186,9 @@ class Machine:
         self.departed = []
         self.ended = []
         data = run.data
-        if data:
+        if run.is_configuration:
+            self._configure(run)
+        elif data:
             version, clock_ms, self.wall_ms = _unpack_run_head(data)
             if version != VERSION:
                 raise UnreadableLog(f"entry {zxid} has log version {version}; this is version {VERSION}")
@@ -218,7 +224,7 @@ class Machine:
             self.applied_index,
             self.clock_ms,
             (cluster.id, cluster.secret) if cluster is not None else None,
-            sorted(self.members.items()),
+            encode_members(self.members),
             [(member, taken.incarnation, taken.last_seq) for member, taken in sorted(self.origins.items())],
         )
         return digest(self.tree, self.leases, rest)
@@ -227,6 +233,8 @@ class Machine:
         """How many of the block's commands, from its first on, to skip; the others count as applied now."""
         taken = self.origins.get(member)
         if taken is None:
+            if not self.members.knows(member):
+                return count  # it was removed; what it still sends may have been applied when it was a member
             taken = self.origins[member] = Taken(incarnation, 0)
         elif incarnation > taken.incarnation:
             taken.incarnation = incarnation
@@ -428,14 +436,24 @@ class Machine:
     def _announce(self, data: bytes, offset: int, end: int, zxid: int) -> Outcome:
         member, directory, client_address, peer_address = decode_announcement(data, offset)
         addresses = Addresses(client_address, peer_address, directory)
-        if self.members.get(MemberId(member)) == addresses:
-            return None  # as at every start of a server; whoever watches the configuration need not hear of it
-        self.members[MemberId(member)] = addresses
+        announced = self.members.announced
+        if announced.get(MemberId(member)) != addresses:  # else nobody who watches the configuration need hear of it
+            announced[MemberId(member)] = addresses
+            self._show_configuration(zxid)
+        return None
+
+    def _configure(self, run: Run) -> None:
+        self.members.configured(Membership(run.first, decode_configuration(run.data)))
+        for member in [member for member in self.origins if not self.members.knows(member)]:
+            del self.origins[member]  # one that comes back with an empty directory counts from 1 again
+        self._show_configuration(run.first)
+
+    def _show_configuration(self, zxid: int) -> None:
         old = self.znodes[CONFIG_PATH]
         # Version -1, always: ZooKeeper writes the configuration with the version that means "any".
         self.znodes[CONFIG_PATH] = replace(
             old,
-            data=configuration_text(self.members, zxid),
+            data=configuration_text(self.members.membership, self.members.announced, zxid),
             mzxid=zxid,
             mtime_ms=self.wall_ms,
             version=-1,
@@ -443,4 +461,11 @@ class Machine:
         )
         if self._watching:
             self.watches.fire_data_changed(CONFIG_PATH, zxid, old.acl)
+
+    def _change_members(self, data: bytes, offset: int, end: int, session: Session, zxid: int, *_: int) -> Outcome:
+        return self.members.ask(decode_change(data[offset:end]), zxid)
+
+    def _give_up_change(self, data: bytes, offset: int, end: int, zxid: int) -> Outcome:
+        index, offset = decode_number(data, offset)
+        self.members.give_up(index, decode_text(data, offset)[0])
         return None

@@ -8,6 +8,7 @@
     list[int]     lease_keep_alive: milliseconds left per lease asked for, -1 for one that is gone
     MultiDone     a multi that did everything
     MultiFailed   a multi that did nothing, and why
+    ChangeRefused change_members that did nothing, and why
 
 The codes are plain ints, not members of `Code`: whoever looks at an outcome asks `type(outcome) is int`.
 """
@@ -30,6 +31,7 @@ NODE_EXISTS: Final = int(Code.NODE_EXISTS)
 NOT_EMPTY: Final = int(Code.NOT_EMPTY)
 SESSION_EXPIRED: Final = int(Code.SESSION_EXPIRED)
 INVALID_ACL: Final = int(Code.INVALID_ACL)
+RECONFIG_IN_PROGRESS: Final = int(Code.RECONFIG_IN_PROGRESS)
 SESSION_MOVED: Final = int(Code.SESSION_MOVED)
 NO_LEASE: Final = int(Code.NO_LEASE)
 NOT_OPERATOR: Final = int(Code.NOT_OPERATOR)
@@ -56,4 +58,11 @@ class MultiFailed(msgspec.Struct, frozen=True, gc=False):
     count: int
 
 
-Outcome = int | None | Znode | Created | Lease | list[int] | MultiDone | MultiFailed
+class ChangeRefused(msgspec.Struct, frozen=True, gc=False):
+    """A change of members that cannot be made: ZooKeeper's code, and the reason for people."""
+
+    code: int
+    text: str
+
+
+Outcome = int | None | Znode | Created | Lease | list[int] | MultiDone | MultiFailed | ChangeRefused

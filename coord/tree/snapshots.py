@@ -21,11 +21,10 @@ from typing import Any, Final
 import msgspec
 from msgspec.structs import force_setattr
 
-from coord.raft.types import MemberId
 from coord.tree.acl import Acl, shared
-from coord.tree.configuration import Addresses
 from coord.tree.leases import Lease, Leases
 from coord.tree.machine import Cluster, Machine, Taken
+from coord.tree.members import Members, decode_members, encode_members
 from coord.tree.tree import ROOT, Tree
 from coord.tree.znode import Znode
 from coord_protocol.errors import CoordError
@@ -81,7 +80,7 @@ class Frozen:
             machine.clock_ms,
             machine.wall_ms,
             None if cluster is None else (cluster.id, cluster.secret),
-            [(member, *addresses) for member, addresses in machine.members.items()],
+            encode_members(machine.members),
             [(member, taken.incarnation, taken.last_seq) for member, taken in machine.origins.items()],
             len(self._leases),
             self._count,
@@ -129,7 +128,7 @@ class State:
     clock_ms: int = 0
     wall_ms: int = 0
     cluster: Cluster | None = None
-    members: dict[MemberId, Addresses] = field(default_factory=dict)
+    members: Members = field(default_factory=Members)
     origins: dict[int, Taken] = field(default_factory=dict)
     leases: Leases = field(default_factory=Leases)
     tree: Tree = field(default_factory=Tree)
@@ -192,7 +191,7 @@ class Loader:
         clock_ms: int,
         wall_ms: int,
         cluster: list[Any] | None,
-        members: list[list[Any]],
+        members: bytes,
         origins: list[list[int]],
         lease_count: int,
         znode_count: int,
@@ -202,7 +201,7 @@ class Loader:
         state = self._state
         state.applied_index, state.clock_ms, state.wall_ms = applied_index, clock_ms, wall_ms
         state.cluster = None if cluster is None else Cluster(*cluster)
-        state.members = {MemberId(member): Addresses(*addresses) for member, *addresses in members}
+        state.members = decode_members(members)
         state.origins = {member: Taken(incarnation, last_seq) for member, incarnation, last_seq in origins}
         self._lease_count, self._znode_count = lease_count, znode_count
 

@@ -150,7 +150,7 @@ class Cluster:
         }
         for voter, stored in (disks or {}).items():
             self.members[voter].disk.stored = stored
-        self.witness = Witness(voters)
+        self.witness = Witness()
         self.happened: list[tuple[MemberId, Happened]] = []
         self.sent = 0
         self.answers: list[ReadReady] = []
@@ -169,7 +169,8 @@ class Cluster:
         assert member.raft is None
         member.config = replace(member.config, incarnation=member.config.incarnation + 1)
         stored = member.disk.stored
-        stored = Stored(stored.hard_state, list(stored.runs), stored.start, stored.snapshot)
+        membership = self.witness.membership_at(stored.snapshot.index)
+        stored = Stored(stored.hard_state, list(stored.runs), stored.start, stored.snapshot, membership)
         member.raft = Raft(member.config, stored, self.now, self._jitter)
         member.applied = stored.snapshot.index
         self.witness.started(member.raft)
@@ -252,7 +253,7 @@ class Cluster:
     def install(self, number: MemberId, place: Place) -> bool:
         """A member has loaded such a snapshot, and goes on from it if it is of use."""
         member = self.members[number]
-        if member.raft is None or not member.raft.install(place):
+        if member.raft is None or not member.raft.install(place, self.witness.membership_at(place.index)):
             return False
         self.witness.installed(member.raft, place)
         member.applied = place.index

@@ -18,7 +18,7 @@ def everywhere(log: str, term: int = 0) -> dict[MemberId, Stored]:
 
 
 def watching(*members: Raft) -> Witness:
-    witness = Witness((ONE, TWO, THREE))
+    witness = Witness()
     for raft in members:
         witness.started(raft)
     return witness

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from coord.raft.configuration import UNTOLD
 from coord.raft.log import Log
 from coord.raft.types import MAX_RUNS, Index, Place, Run, Term
 
@@ -152,7 +153,7 @@ def test_log_and_disk_agree_with_the_model(steps: list[tuple[str, int]]) -> None
             log.compact(log.runs[chance % (len(log.runs) - len(log.unsaved))].last)
         elif step == "restart":
             term += 1
-            log.restart(Place(Index(1 + chance % 20), Term(term)))
+            log.restart(Place(Index(1 + chance % 20), Term(term)), UNTOLD)
             model.entries = [term] * (1 + chance % 20)
 
         start = log.start.index

@@ -2,7 +2,7 @@
 
 import pytest
 
-from coord.raft import MemberId, Raft
+from coord.raft import UNTOLD, MemberId, Raft
 from coord.raft.follower import Follower
 from coord.raft.messages import AppendRejected, AppendReply, OfferSnapshot, PreVoteReply, VoteReply
 from coord.raft.types import Index, Place, Round, Term
@@ -166,7 +166,7 @@ def test_installed_snapshot_is_acknowledged_when_the_log_has_restarted() -> None
     raft.step(ONE, offer("1/9"), 0.0)
     say(raft)
 
-    assert raft.install(place("1/9"))
+    assert raft.install(place("1/9"), UNTOLD)
     ready = raft.take_ready()
 
     assert old is not None
@@ -186,7 +186,7 @@ def test_runs_that_came_in_the_turn_of_an_install_go_with_the_old_log() -> None:
     raft = follower("1/1")
     raft.step(ONE, append("1/1", "1/2-3"), 0.0)
 
-    assert raft.install(place("1/9"))
+    assert raft.install(place("1/9"), UNTOLD)
     ready = raft.take_ready()
 
     assert ready.persist is not None
@@ -196,7 +196,7 @@ def test_runs_that_came_in_the_turn_of_an_install_go_with_the_old_log() -> None:
 def test_runs_that_follow_an_installed_snapshot_are_written_after_the_restart() -> None:
     """One write: all of it or a prefix, and each prefix is a log that goes on from the snapshot."""
     raft = follower("1/1")
-    assert raft.install(place("1/9"))
+    assert raft.install(place("1/9"), UNTOLD)
 
     raft.step(ONE, append("1/9", "1/10-12", commit=12), 0.0)
     ready = raft.take_ready()
@@ -211,7 +211,7 @@ def test_install_keeps_a_log_that_holds_the_place() -> None:
     """Runs after it may be acknowledged already: to drop them would break a promise."""
     raft = follower("1/1 1/2 1/3")
 
-    assert raft.install(place("1/2"))
+    assert raft.install(place("1/2"), UNTOLD)
     ready = raft.take_ready()
 
     assert ready.persist is None
@@ -222,7 +222,7 @@ def test_install_drops_a_log_that_contradicts_the_place() -> None:
     """It is longer, and of no leader's."""
     raft = follower("1/1 1/2-9", term=3)
 
-    assert raft.install(place("2/5"))
+    assert raft.install(place("2/5"), UNTOLD)
 
     assert (raft.last_index, raft.log.last_term, show_log(raft)) == (5, 2, "")
 
@@ -234,7 +234,7 @@ def test_snapshot_that_is_out_of_date_is_not_installed(at: str) -> None:
     raft.step(ONE, append("1/3", commit=3), 0.0)
     raft.take_ready()
 
-    assert not raft.install(place(at))
+    assert not raft.install(place(at), UNTOLD)
     assert raft.take_ready().persist is None
 
 
@@ -242,7 +242,7 @@ def test_leader_installs_nothing() -> None:
     """It was behind when it began to fetch, got the runs after all, and was elected before it had them committed."""
     raft = leader("1/1 1/2")
 
-    assert not raft.install(place("1/2"))
+    assert not raft.install(place("1/2"), UNTOLD)
     assert raft.commit_index == 0
 
 
@@ -264,7 +264,7 @@ def test_offer_is_void_when_the_leader_goes_on() -> None:
     raft.step(ONE, offer("1/9"), 0.0)
     assert offered_to(raft) == (ONE, place("1/20"))
 
-    raft.install(place("1/9"))
+    raft.install(place("1/9"), UNTOLD)
 
     assert offered_to(raft) is None
 
@@ -276,7 +276,7 @@ def test_candidate_whose_log_was_replaced_stands_back() -> None:
     raft.advance_time(raft.next_deadline())
     raft.step(THREE, PreVoteReply(Term(2), granted=True), 2.0)
 
-    assert raft.install(place("1/9"))
+    assert raft.install(place("1/9"), UNTOLD)
     save(raft)
     raft.step(THREE, VoteReply(Term(2), granted=True), 2.0)
 

@@ -147,10 +147,11 @@ def elect(raft: Raft, now: float = 0.0) -> None:
     """Let a member win: as many as needed vote for it. Its no-op is not sent yet."""
     term = Term(raft.term + 1)
     raft.role.on_time(raft, now)
-    for peer in raft.config.peers[: len(raft.config.voters) // 2]:
+    peers = [voter for voter in raft.configuration.voters if voter != raft.member]
+    for peer in peers[: len(peers) // 2 + len(peers) % 2]:
         raft.step(peer, PreVoteReply(term, granted=True), now)
     save(raft, now)
-    for peer in raft.config.peers[: len(raft.config.voters) // 2]:
+    for peer in peers[: len(peers) // 2 + len(peers) % 2]:
         raft.step(peer, VoteReply(term, granted=True), now)
     assert raft.is_leader
 

@@ -6,7 +6,8 @@ from itertools import count
 from typing import TypeVar
 
 from coord.raft.config import Config
-from coord.raft.types import MemberId, Stored
+from coord.raft.stored import Stored
+from coord.raft.types import MemberId
 from coord.replica.config import ReplicaConfig
 from coord.replica.inputs import (
     Closed,

@@ -3,7 +3,8 @@
 import pytest
 
 from coord.raft import Persist
-from coord.raft.types import BEGINNING, HardState, Index, MemberId, Place, Run, Stored, Term
+from coord.raft.stored import Stored
+from coord.raft.types import BEGINNING, HardState, Index, MemberId, Place, Run, Term
 from coord.sim.durability import Durable, check_safe
 from coord.sim.verdict import Violation
 

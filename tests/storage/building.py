@@ -1,7 +1,8 @@
 """Short ways to say what is written to a log, and what is found in one."""
 
 from coord.raft.ready import Persist
-from coord.raft.types import HardState, Index, MemberId, Run, Stored, Term
+from coord.raft.stored import Stored
+from coord.raft.types import HardState, Index, MemberId, Run, Term
 from coord.storage.files import Files
 from coord.storage.recovery import Recovered, recover
 from coord.storage.store import Store

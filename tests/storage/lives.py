@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from coord.raft.ready import Persist
-from coord.raft.types import Index, Place, Run, Stored, Term
+from coord.raft.stored import Stored
+from coord.raft.types import Index, Place, Run, Term
 from coord.replica.snapshot_work import (
     BeginSnapshot,
     EndSnapshot,

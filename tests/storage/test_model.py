@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from coord.raft.ready import Persist
-from coord.raft.types import HardState, Index, MemberId, Run, Stored, Term
+from coord.raft.stored import Stored
+from coord.raft.types import HardState, Index, MemberId, Run, Term
 from coord.storage.store import Store
 from tests.storage.building import ME
 from tests.storage.simulated import Crashed, SimulatedFiles, nothing, some

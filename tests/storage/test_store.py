@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from coord.raft.types import HardState, MemberId, Run, Stored, Term
+from coord.raft.stored import Stored
+from coord.raft.types import HardState, MemberId, Run, Term
 from coord.storage import (
     CorruptIdentity,
     CorruptLog,

@@ -130,11 +130,13 @@ def test_kinds_keep_their_numbers() -> None:
         "LEASE_KEEP_ALIVE": 10,
         "LEASE_REVOKE": 11,
         "END_LEASE": 12,
+        "CHANGE_MEMBERS": 13,
         "CREATE_SESSION": 32,
         "ATTACH_SESSION": 33,
         "KEEP_ALIVE": 34,
         "INIT_CLUSTER": 35,
         "ANNOUNCE": 36,
+        "GIVE_UP_CHANGE": 37,
     }
 
 

@@ -212,7 +212,7 @@ def test_announcements_make_the_configuration_that_clients_read() -> None:
     stat = world.stat("/zookeeper/config")
     assert (stat.version, stat.aversion, stat.czxid, stat.mzxid) == (-1, -1, 0, 3)
     assert stat.mtime == world.wall_ms
-    assert world.machine.members == {
+    assert world.machine.members.announced == {
         1: Addresses("[fd00::1]:2181"),
         2: Addresses("b.example:2182", "b.example:7002"),
     }
@@ -311,7 +311,7 @@ def test_digest_covers_the_rest_of_the_state() -> None:
     digests.append(machine.digest())
     machine.cluster = Cluster(7, b"")
     digests.append(machine.digest())
-    machine.members[MemberId(7)] = Addresses("a:1")
+    machine.members.announced[MemberId(7)] = Addresses("a:1")
     digests.append(machine.digest())
     machine.origins[7] = Taken(1, 1)
     digests.append(machine.digest())

@@ -109,9 +109,9 @@ def member_that_is_behind_is_offered_nothing(patch: pytest.MonkeyPatch) -> None:
 def installation_does_not_pass_over_what_it_covers(patch: pytest.MonkeyPatch) -> None:
     install = Raft.install
 
-    def install_and_repeat(self: Raft, place: Any) -> bool:
+    def install_and_repeat(self: Raft, place: Any, membership: Any) -> bool:
         taken = self._commit_taken
-        is_installed = install(self, place)
+        is_installed = install(self, place, membership)
         self._commit_taken = taken
         return is_installed
 
