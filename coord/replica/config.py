@@ -53,6 +53,9 @@ class ReplicaConfig:
     """`super:base64(sha1("super:password"))`: whoever proves to know it passes every ACL and is an operator. Empty:
     nobody can; then clients from this very machine are operators."""
 
+    change_patience: float = 60.0
+    """A member that is to get a vote, and does not come on for so long, is given up."""
+
     handshake_deadline: float = 10.0
     """A connection that has not sent its first request by then is closed."""
 

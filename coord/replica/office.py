@@ -9,6 +9,8 @@ it. A process that was stopped, or a leader that was cut off and is gone for goo
 that: time in which nobody could keep a lease alive costs nobody a lease.
 """
 
+from collections.abc import Collection
+
 from coord.raft import Raft
 from coord.replica.config import MAX_RUN_BYTES
 from coord.tree import commands
@@ -37,6 +39,10 @@ class Office:
             return float("inf")
         ends_ms = self._machine.leases.next_deadline_ms
         return float("inf") if ends_ms is None else now + max(0.0, (ends_ms + 1) / 1000 - self._clock)
+
+    def members_are(self, members: Collection[int]) -> None:
+        """Forget those that are none: one that comes back with an empty directory counts from 1 again."""
+        self._last_taken = {member: last for member, last in self._last_taken.items() if member in members}
 
     def take(self, block: bytes) -> None:
         """Take a block in, if it continues what its member sent; a repeat, or one after a gap, is dropped."""

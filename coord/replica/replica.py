@@ -23,6 +23,7 @@ from msgspec.structs import replace
 from coord.raft import MemberId, Persist, Raft, ReadReady, Run, Stored
 from coord.raft.types import BEGINNING, Place
 from coord.replica import answers
+from coord.replica.changes import Changes
 from coord.replica.chronicle import Chronicle
 from coord.replica.clients import Clients
 from coord.replica.config import ReplicaConfig
@@ -130,6 +131,8 @@ class Replica:
         self.chronicle = Chronicle(self.member)
         self.wall_ms = 0
         self._office: Office | None = None
+        self._changes: Changes | None = None
+        """Of members; open as long as the office is."""
         self.led_since = now
         """When the present leader, if any, was first known here."""
         self._early: list[bytes] = []
@@ -140,8 +143,9 @@ class Replica:
         """When the outbox last got rid of something, or was sent again."""
         self._is_cluster_known = False
         self.clients.now = now
-        announcement = commands.announce(self.member, config.client_address, config.peer_address, config.directory_id)
-        self.outbox.add(announcement, Slot(None, 0, now, finish=_nothing))
+        self._say_for_ourselves(
+            commands.announce(self.member, config.client_address, config.peer_address, config.directory_id)
+        )
 
     # -- inputs
 
@@ -234,6 +238,10 @@ class Replica:
         for connection in self.clients.take_impatient():
             self.requests.go_on(connection)
         self.clients.flush_touches()
+        if self._changes is not None:
+            command = self._changes.look(self.now)
+            if command is not None:
+                self._say_for_ourselves(command)
         self.syncs.ask(self.raft, self.now)
         forwards = self._pass_on_commands()
         ready = self.raft.take_ready()
@@ -310,7 +318,7 @@ class Replica:
             self._led_by = led_by
             self.led_since = self.now
             self._must_resend = True
-            self._office = None
+            self._office = self._changes = None
             self._early = []
 
     def _pass_on_commands(self) -> list[Forward]:
@@ -358,6 +366,7 @@ class Replica:
     def _open_office(self) -> None:
         """Our term's no-op is applied: we know all that was ever committed, and may speak for the cluster."""
         office = self._office = Office(self.machine, self.now, self.config.max_clock_step)
+        self._changes = Changes(self.config, self.raft, self.machine, self.snapshots)
         if self.machine.cluster is None:
             cluster_id = int.from_bytes(self._entropy(8), "big") >> 1 | 1
             command = commands.init_cluster(cluster_id, self._entropy(SECRET_BYTES))
@@ -380,11 +389,21 @@ class Replica:
             self.chronicle.ended(machine.ended, machine.wall_ms)
         if self.outbox.trim():
             self._moved_at = self.now
-        if not run.data:
+        if run.is_configuration:
+            self._on_configuration()
+        elif not run.data:
             if self.raft.is_leader and run.term == self.raft.term:
                 self._open_office()
         elif not self._is_cluster_known:
             self._look_at_cluster()
+
+    def _on_configuration(self) -> None:
+        if self._office is not None:
+            self._office.members_are((0, *self.machine.members.membership.configuration.members))
+
+    def _say_for_ourselves(self, command: bytes) -> None:
+        """A command that no client waits for."""
+        self.outbox.add(command, Slot(None, 0, self.now, finish=_nothing))
 
     def _look_at_cluster(self) -> None:
         cluster = self.machine.cluster

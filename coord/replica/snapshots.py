@@ -66,7 +66,8 @@ class Snapshots:
         self._waiting: list[Waiter] = []
         self._served: list[Waiter] = []
         """Those for whom the one under way will do."""
-        self._lent_at = float("-inf")
+        self.lent_at: dict[MemberId, float] = {}
+        """When each member last asked for some of a snapshot."""
         self._work: list[SnapshotWork] = []
         self._chunks: list[tuple[MemberId, SnapshotChunk]] = []
 
@@ -85,7 +86,7 @@ class Snapshots:
 
     def lend(self, asker: MemberId, fetch: FetchSnapshot, now: float) -> None:
         """Some of the file, as soon as the disk has read it."""
-        self._lent_at = now
+        self.lent_at[asker] = now
         self._work.append(ReadSnapshot(asker, fetch.place, fetch.id, fetch.offset, fetch.length))
 
     def on_read(self, read: SnapshotRead) -> None:
@@ -129,7 +130,8 @@ class Snapshots:
         due = max(self._config.snapshot_log_bytes, self.size)
         if self._log_bytes < due:
             return False
-        return now >= self._lent_at + LENDING_PATIENCE or self._log_bytes >= GROWN * due
+        lent_at = max(self.lent_at.values(), default=float("-inf"))
+        return now >= lent_at + LENDING_PATIENCE or self._log_bytes >= GROWN * due
 
     def _begin(self) -> None:
         machine = self._machine

@@ -24,7 +24,7 @@ class Addresses(NamedTuple):
     """The id of its data directory, by which the others know it again; 0 if it did not say."""
 
 
-_NOTHING = Addresses("")
+NOTHING_ANNOUNCED = Addresses("")
 
 
 def configuration_text(membership: Membership, announced: Mapping[MemberId, Addresses], zxid: int) -> bytes:
@@ -43,7 +43,7 @@ def configuration_text(membership: Membership, announced: Mapping[MemberId, Addr
     present = membership.configuration
     lines = []
     for member in present.members or sorted(announced):
-        client, peer, _ = announced.get(member, _NOTHING)
+        client, peer, _ = announced.get(member, NOTHING_ANNOUNCED)
         seat = present.seat_of(member)
         if seat is not None and seat.address:
             peer = seat.address

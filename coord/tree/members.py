@@ -54,12 +54,11 @@ class Desired(msgspec.Struct, frozen=True, array_like=True):
     """Of all of them."""
 
     def is_met_by(self, configuration: Configuration) -> bool:
-        wanted = {seat.member: seat.address for seat in self.seats}
-        found = {seat.member: seat.address for seat in configuration.seats}
+        addresses = {seat.member: seat.address for seat in configuration.seats}
         return (
             (configuration.voters, configuration.learners) == (self.voters, self.learners)
             and not configuration.is_joint
-            and wanted == found
+            and all(seat.address in ("", addresses.get(seat.member)) for seat in self.seats)
         )
 
     def newcomers(self, configuration: Configuration) -> list[MemberId]:
@@ -120,8 +119,8 @@ class Members:
             self.desired = None
 
     def knows(self, member: int) -> bool:
-        """Whether it is one of us, as far as the log tells."""
-        return self.membership == UNTOLD or member in self.membership.configuration.members
+        """Whether the log takes commands from it: it is one of us, or 0, which stands for the cluster itself."""
+        return not member or self.membership == UNTOLD or member in self.membership.configuration.members
 
     def ask(self, change: Change, index: int) -> int | ChangeRefused | None:
         """Begin a change; a refusal says why it is none."""
