@@ -10,7 +10,7 @@ order between tasks, but what one task sends after another operation of its own 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeVar, overload
 
@@ -33,8 +33,10 @@ from coord_protocol.errors import (
     NoWatcher,
 )
 from coord_protocol.extensions import (
+    ChangeMembersRequest,
     CreateWithLeaseRequest,
     EndLeaseRequest,
+    JoiningMember,
     LeaseInfo,
     LeaseInfoRequest,
     LeaseListRequest,
@@ -43,6 +45,7 @@ from coord_protocol.extensions import (
     SnapshotRequest,
     SnapshotResponse,
     StatusResponse,
+    TransferLeadershipRequest,
 )
 from coord_protocol.multi import decode_multi_response, encode_multi_request
 from coord_protocol.paths import parent_of, validate_path
@@ -469,6 +472,28 @@ class Client:
         request = Request(OpCode.SNAPSHOT, SnapshotRequest().encode(), is_repeatable=True)
         answer = await self.session.call_extension(request)
         return SnapshotResponse.decode(answer.frame, ANSWER_OFFSET)
+
+    async def change_members(
+        self, joining: Sequence[JoiningMember] = (), leaving: Sequence[int] = (), *, version: int = -1
+    ) -> None:
+        """As an operator, begin a change of the cluster's members; `status()["change"]` tells how it goes.
+
+        Whoever joins gets a vote by itself as soon as it has caught up, unless it is to be a learner; with `leaving`
+        in the same change, that is when the others lose theirs. A member that is there already may get another
+        address or part. `version`: index of the configuration that is meant, -1 for whichever there is (`BadVersion`).
+        Raises `ChangeRefused`, whose text says why, and `NotOperator` as `end_lease` does.
+        """
+        body = ChangeMembersRequest(list(joining), list(leaving), version).encode()
+        await self.session.call_extension(Request(OpCode.CHANGE_MEMBERS, body, is_repeatable=False))
+
+    async def transfer_leadership(self, to: int = 0) -> None:
+        """As an operator, have the leader, which we must be connected to, hand over to member `to`, or to any voter.
+
+        Returns when it has begun; who leads is in `status()`. Raises `NotLeader`, `ChangeRefused` if it cannot be, and
+        `NotOperator` as `end_lease` does.
+        """
+        body = TransferLeadershipRequest(to).encode()
+        await self.session.call_extension(Request(OpCode.TRANSFER_LEADERSHIP, body, is_repeatable=True))
 
     # Recipes.
 

@@ -10,7 +10,7 @@
     │   ├── Unimplemented  ThrottledOp  RequestTimeout (not definite)
     │   ├── ReconfigDisabled  ReconfigInProgress  NewConfigNoQuorum
     │   ├── SystemFault  RuntimeInconsistency  DataInconsistency
-    │   └── ExtensionError              answers to extension requests: NotLeader  NoLease
+    │   └── ExtensionError              answers to extension requests: NotLeader  NoLease  ChangeRefused
     ├── ConnectionLost(not definite)    it may have happened: read before you retry
     ├── OperationTimeout(not definite)  no answer in the time the caller gave
     ├── SessionExpired                  ephemerals and locks are gone
@@ -80,6 +80,7 @@ class Code(IntEnum):
     NOT_LEADER = -1001
     NO_LEASE = -1010
     NOT_OPERATOR = -1011
+    CHANGE_REFUSED = -1012
 
 
 class CoordError(Exception):
@@ -326,6 +327,13 @@ class NotLeader(ExtensionError):
 
     code = Code.NOT_LEADER
     summary = "not the leader"
+
+
+class ChangeRefused(ExtensionError):
+    """The members are not changed, or the leader is not; the text says why."""
+
+    code = Code.CHANGE_REFUSED
+    summary = "that change cannot be made"
 
 
 class NoLease(ExtensionError):

@@ -15,6 +15,8 @@ EXTENSIONS_PATH.
     1016 nameSession       NameSessionRequest       no body
     1017 endLease          EndLeaseRequest          no body
     1019 snapshot          SnapshotRequest          SnapshotResponse
+    1020 changeMembers     ChangeMembersRequest     no body
+    1021 transferLeadership TransferLeadershipRequest no body
 
 An error code from -1000 down is followed by an `ExtensionFailure`; standard opcodes never get such a code.
 """
@@ -22,7 +24,7 @@ An error code from -1000 down is followed by an `ExtensionFailure`; standard opc
 from typing import Final
 
 from coord_protocol.errors import CoordError, ExtensionError, MarshallingError, error_for
-from coord_protocol.jute import Record, buffer, int32, int64, pathname, ustring
+from coord_protocol.jute import Record, boolean, buffer, int32, int64, pathname, ustring
 from coord_protocol.records import AclsField
 from coord_protocol.requests import Create2Response, OpCode
 
@@ -149,6 +151,31 @@ class SnapshotResponse(Record):
     file_bytes: int64
 
 
+class JoiningMember(Record):
+    """A member that is to be there. `address`: HOST:PORT for other members; "" leaves that of a present one."""
+
+    member: int32
+    address: ustring
+    is_learner: boolean
+
+
+class ChangeMembersRequest(Record):
+    """An operator wants other members; others get `NotOperator`. Answered when the change has begun.
+
+    `version`: index of the configuration that this is meant for, -1 for whichever there is.
+    """
+
+    joining: list[JoiningMember]
+    leaving: list[int32]
+    version: int64
+
+
+class TransferLeadershipRequest(Record):
+    """An operator wants `member` to lead, or, with 0, any other voter; for the leader. Answered when it has begun."""
+
+    member: int32
+
+
 class ExtensionFailure(Record):
     """Follows an error code from -1000 down. `leader_hint`: address of whom to ask instead, or ""."""
 
@@ -169,6 +196,8 @@ EXTENSION_REQUESTS: Final[dict[OpCode, type[Record]]] = {
     OpCode.NAME_SESSION: NameSessionRequest,
     OpCode.END_LEASE: EndLeaseRequest,
     OpCode.SNAPSHOT: SnapshotRequest,
+    OpCode.CHANGE_MEMBERS: ChangeMembersRequest,
+    OpCode.TRANSFER_LEADERSHIP: TransferLeadershipRequest,
 }
 
 EXTENSION_RESPONSES: Final[dict[OpCode, type[Record]]] = {

@@ -58,6 +58,8 @@ class OpCode(IntEnum):
     NAME_SESSION = 1016
     END_LEASE = 1017
     SNAPSHOT = 1019
+    CHANGE_MEMBERS = 1020
+    TRANSFER_LEADERSHIP = 1021
 
 
 class CreateMode(IntEnum):

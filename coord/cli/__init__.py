@@ -17,6 +17,7 @@ SECTIONS = {
         "doctor": ("coord.cli.doctor", "doctor", "Check servers, configuration and machine; say what to do."),
     },
     "Operate": {
+        "member": ("coord.cli.member", "member", "List, add, remove, replace members; hand leadership over."),
         "snapshot": ("coord.cli.snapshot", "snapshot", "Have a server write its state to its disk, now."),
     },
     "Look and change": {

@@ -26,6 +26,11 @@ class Seat(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """HOST:PORT, where other members reach it; looked up each time it is dialled. "" if it was never told."""
     directory: int = 0
     """The id of its data directory; 0 until it is known. One that comes with another has forgotten what it promised."""
+    client: str = ""
+    """HOST:PORT where clients reach it, and …"""
+    election: str = ""
+    """… its second port, both as an operator said in ZooKeeper's words; what it says itself, once it is there, counts
+    more."""
 
 
 class Configuration(msgspec.Struct, frozen=True, array_like=True):

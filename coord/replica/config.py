@@ -56,6 +56,9 @@ class ReplicaConfig:
     change_patience: float = 60.0
     """A member that is to get a vote, and does not come on for so long, is given up."""
 
+    reconfig: bool = False
+    """Whether ZooKeeper's `reconfig` is served: off as there; our own requests always are."""
+
     handshake_deadline: float = 10.0
     """A connection that has not sent its first request by then is closed."""
 

@@ -123,7 +123,15 @@ class Replica:
         self.snapshots = Snapshots(config, self.raft, self.machine, stored.snapshot, on_event)
         self.installation = Installation(config, self.raft, on_event)
         self.requests = Requests(
-            config, self.machine, self.outbox, self.syncs, self.clients, self.snapshots, reads.handlers, on_event
+            config,
+            self.raft,
+            self.machine,
+            self.outbox,
+            self.syncs,
+            self.clients,
+            self.snapshots,
+            reads.handlers,
+            on_event,
         )
         self._origin = Origin(self.member, incarnation)
         self._entropy = entropy
@@ -267,6 +275,7 @@ class Replica:
             self._apply(run)
         if turn.committed:
             self.requests.sample_latency()
+            self.requests.members.look()
         for read in turn.reads:
             self.syncs.confirm(read.request, read.index)
         self.syncs.release(self.machine.applied_index)

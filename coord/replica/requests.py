@@ -14,6 +14,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from struct import Struct
 
+from coord.raft import Raft
 from coord.raft.types import Index, Place
 from coord.replica import answers
 from coord.replica.clients import Clients
@@ -22,6 +23,7 @@ from coord.replica.connection import BODY, Connection, Local, Phase, Slot
 from coord.replica.durations import Durations
 from coord.replica.inputs import Event, FrameTooLong
 from coord.replica.leases import LeaseWrites
+from coord.replica.member_requests import MemberRequests
 from coord.replica.operators import how_to_become_one, is_operator
 from coord.replica.outbox import Outbox
 from coord.replica.snapshots import Snapshots
@@ -50,6 +52,7 @@ class Requests:
     def __init__(
         self,
         config: ReplicaConfig,
+        raft: Raft,
         machine: Machine,
         outbox: Outbox,
         syncs: Syncs,
@@ -68,12 +71,16 @@ class Requests:
         self._local = local
         self._on_event = on_event
         self._writes: Mapping[int, Write] = {**WRITES, **LeaseWrites(config, machine).table}
+        self.members = MemberRequests(config, raft, machine, outbox, self)
         self._special: Mapping[int, Callable[[Connection, int, bytes], None]] = {
             OpCode.PING: self._ping,
             OpCode.SYNC: self._sync,
             OpCode.AUTH: self._auth,
             OpCode.CLOSE_SESSION: self._close_session,
             OpCode.SNAPSHOT: self._snapshot,
+            OpCode.RECONFIG: self.members.reconfig,
+            OpCode.CHANGE_MEMBERS: self.members.change,
+            OpCode.TRANSFER_LEADERSHIP: self.members.transfer,
         }
         self.latency = Durations()
         """Of writes, from their arrival to the turn that answered them. Sampled: one of each run applied."""
@@ -126,10 +133,10 @@ class Requests:
             try:
                 command = make_command(connection, frame)
             except MarshallingError:
-                self._refuse(connection, xid, _MARSHALLING_ERROR)
+                self.refuse(connection, xid, _MARSHALLING_ERROR)
                 return
             except Refused as refused:
-                self._refuse(connection, xid, refused.code, refused.text)
+                self.refuse(connection, xid, refused.code, refused.text)
                 return
             slot = Slot(connection, xid, self._clients.now, encode)
             connection.pending.append(slot)
@@ -177,7 +184,7 @@ class Requests:
             self.latency.add(self._clients.now - self._newest.received_at)
             self._newest = None
 
-    def _settle(self, slot: Slot, answer: Local) -> None:
+    def settle(self, slot: Slot, answer: Local) -> None:
         """The slot can be answered from now on: in its turn, with the zxid of that time."""
         slot.local = answer
         assert slot.connection is not None
@@ -198,16 +205,23 @@ class Requests:
             reply = answers.error(xid, self._machine.applied_index, _MARSHALLING_ERROR)
         self._clients.say(connection, reply)
 
-    def _refuse(self, connection: Connection, xid: int, code: int, text: str = "") -> None:
+    def refuse(self, connection: Connection, xid: int, code: int, text: str = "") -> None:
         """An answer that needs no state, but has its place in the order."""
+        self._answer_in_turn(connection, xid, lambda _, xid, __: answers.error(xid, self._zxid, code, text))
 
-        def refusal(connection: Connection, xid: int, frame: bytes) -> bytes:
-            return answers.error(xid, self._machine.applied_index, code, text)
+    def settle_at_once(self, connection: Connection, xid: int) -> None:
+        """It is done; the answer has no body, but its place in the order."""
+        self._answer_in_turn(connection, xid, lambda _, xid, __: answers.ok(xid, self._zxid))
 
+    @property
+    def _zxid(self) -> int:
+        return self._machine.applied_index
+
+    def _answer_in_turn(self, connection: Connection, xid: int, answer: Local) -> None:
         if connection.pending:
-            connection.pending.append(Slot(connection, xid, self._clients.now, local=refusal))
+            connection.pending.append(Slot(connection, xid, self._clients.now, local=answer))
         else:
-            self._answer_locally(connection, refusal, xid, b"")
+            self._answer_locally(connection, answer, xid, b"")
 
     # -- requests that are neither a plain write nor local
 
@@ -219,7 +233,7 @@ class Requests:
         try:
             path = SyncRequest.decode(frame, BODY).path
         except MarshallingError:
-            self._refuse(connection, xid, _MARSHALLING_ERROR)
+            self.refuse(connection, xid, _MARSHALLING_ERROR)
             return
         slot = Slot(connection, xid, self._clients.now)
         connection.pending.append(slot)
@@ -229,14 +243,14 @@ class Requests:
 
         def synced(index: Index) -> None:
             if connection.phase is Phase.OPEN:
-                self._settle(slot, answer)
+                self.settle(slot, answer)
 
         self._syncs.add(synced)
 
     def _snapshot(self, connection: Connection, xid: int, frame: bytes) -> None:
         has_super = bool(self._super_digest)
         if not is_operator(connection, has_super):
-            self._refuse(connection, xid, NOT_OPERATOR, how_to_become_one(has_super))
+            self.refuse(connection, xid, NOT_OPERATOR, how_to_become_one(has_super))
             return
         slot = Slot(connection, xid, self._clients.now)
         connection.pending.append(slot)
@@ -244,7 +258,7 @@ class Requests:
         def taken(place: Place) -> None:
             if connection.phase is Phase.OPEN:
                 body = SnapshotResponse(place.index, self._snapshots.size).encode()
-                self._settle(slot, lambda connection, xid, frame: answers.ok(xid, self._machine.applied_index, body))
+                self.settle(slot, lambda connection, xid, frame: answers.ok(xid, self._machine.applied_index, body))
 
         self._snapshots.request(taken)
 
@@ -253,7 +267,7 @@ class Requests:
         try:
             request = AuthPacket.decode(frame, BODY)
         except MarshallingError:
-            self._refuse(connection, xid, _MARSHALLING_ERROR)
+            self.refuse(connection, xid, _MARSHALLING_ERROR)
             return
         if request.scheme == "digest":
             credentials = request.auth or b""
@@ -284,7 +298,7 @@ class Requests:
         assert session is not None, "the command has just found it alive"
         connection.identities = session.identities
         if slot in connection.pending:  # the first of two identities has no answer of its own
-            self._settle(slot, lambda connection, xid, frame: answers.ok(xid, 0))
+            self.settle(slot, lambda connection, xid, frame: answers.ok(xid, 0))
 
     def _fail_auth(self, connection: Connection, xid: int) -> None:
         self._clients.say(connection, answers.error(xid, 0, int(Code.AUTH_FAILED)))

@@ -70,6 +70,7 @@ def status_of(replica: "Replica") -> dict[str, Any]:
             }
             for member in raft.configuration.members
         },
+        "is_handing_over": raft.is_leader and not raft.can_propose,
         "change": {
             "doing": machine.members.doing(),
             "failure": machine.members.failure,

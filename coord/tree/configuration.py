@@ -45,12 +45,13 @@ def configuration_text(membership: Membership, announced: Mapping[MemberId, Addr
     for member in present.members or sorted(announced):
         client, peer, _ = announced.get(member, NOTHING_ANNOUNCED)
         seat = present.seat_of(member)
-        if seat is not None and seat.address:
-            peer = seat.address
+        if seat is not None:
+            client, peer = client or seat.client, seat.address or peer
         host, _, port = peer.rpartition(":")
         if not peer:
             host, port = client.rpartition(":")[0], NO_PEER_PORT
         part = "observer" if member in present.learners else "participant"
-        lines.append(f"server.{member}={host}:{port}:{NO_ELECTION_PORT}:{part};{client}")
+        election = seat.election if seat is not None and seat.election else NO_ELECTION_PORT
+        lines.append(f"server.{member}={host}:{port}:{election}:{part};{client}")
     lines.append(f"version={membership.index or zxid:x}")
     return "\n".join(lines).encode()

@@ -30,6 +30,9 @@ class Joining(msgspec.Struct, frozen=True, array_like=True):
     address: str
     """HOST:PORT for other members; "" leaves that of a present member as it is."""
     is_learner: bool = False
+    client: str = ""
+    election: str = ""
+    """See `Seat`."""
 
 
 class Change(msgspec.Struct, frozen=True, array_like=True):
@@ -202,10 +205,16 @@ def _flaw(change: Change, present: Configuration) -> str:
 
 
 def _seated(member: MemberId, joining: Joining | None, known: Seat | None) -> Seat:
-    address = joining.address if joining is not None and joining.address else ""
-    if known is None:
-        return Seat(member, address)
-    return Seat(member, address or known.address, known.directory)
+    seat = known if known is not None else Seat(member, "")
+    if joining is None:
+        return seat
+    return Seat(
+        member,
+        joining.address or seat.address,
+        seat.directory,
+        joining.client or seat.client,
+        joining.election or seat.election,
+    )
 
 
 def _in_order(members: Iterable[MemberId]) -> tuple[MemberId, ...]:

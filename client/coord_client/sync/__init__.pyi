@@ -2,7 +2,7 @@
 
 Written by `uv run python -m tests.client.sync_stubs`; do not edit."""
 
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Generic, Literal, Self, overload
 
@@ -30,7 +30,7 @@ from coord_client.signals import T
 from coord_client.sync.portal import ScopeEnded
 from coord_client.sync.recipes import Election, Lock
 from coord_client.transaction import Op, OpResult
-from coord_protocol.extensions import SnapshotResponse
+from coord_protocol.extensions import JoiningMember, SnapshotResponse
 from coord_protocol.requests import AddWatchMode
 
 __all__ = [
@@ -255,6 +255,22 @@ class Client:
         It does so by itself as its log grows; before a copy of its directory is taken, or its disk is full, one may be
         wanted at once. The answer has everything that was applied when it was asked for. Raises `NotOperator` as
         `end_lease` does."""
+
+    def change_members(
+        self, joining: Sequence[JoiningMember] = (), leaving: Sequence[int] = (), *, version: int = -1
+    ) -> None:
+        """As an operator, begin a change of the cluster's members; `status()["change"]` tells how it goes.
+
+        Whoever joins gets a vote by itself as soon as it has caught up, unless it is to be a learner; with `leaving`
+        in the same change, that is when the others lose theirs. A member that is there already may get another
+        address or part. `version`: index of the configuration that is meant, -1 for whichever there is (`BadVersion`).
+        Raises `ChangeRefused`, whose text says why, and `NotOperator` as `end_lease` does."""
+
+    def transfer_leadership(self, to: int = 0) -> None:
+        """As an operator, have the leader, which we must be connected to, hand over to member `to`, or to any voter.
+
+        Returns when it has begun; who leads is in `status()`. Raises `NotLeader`, `ChangeRefused` if it cannot be, and
+        `NotOperator` as `end_lease` does."""
 
     def lock(
         self,
