@@ -175,13 +175,14 @@ def _in_order(members: Iterable[MemberId]) -> tuple[MemberId, ...]:
 def _seats(
     wanted: Iterable[Seat], present: Configuration, members: Iterable[MemberId], known: Members
 ) -> tuple[Seat, ...]:
-    """One for each of `members`: with the address that is wanted or else the present one, the present directory, and
-    what the member announced where these are silent."""
-    addresses = {seat.member: seat.address for seat in wanted}
+    """One for each of `members`: what is wanted or else present, the present directory, and what the member announced
+    where these are silent."""
+    wishes = {seat.member: seat for seat in wanted}
     seats = []
     for member in sorted(set(members)):
         seat = present.seat_of(member) or Seat(member, "")
+        wish = wishes.get(member, seat)
         announced = known.announced.get(member, NOTHING_ANNOUNCED)
-        address = addresses.get(member) or seat.address or announced.peer
-        seats.append(replace(seat, address=address, directory=seat.directory or announced.directory))
+        address = wish.address or seat.address or announced.peer
+        seats.append(replace(wish, address=address, directory=seat.directory or announced.directory))
     return tuple(seats)

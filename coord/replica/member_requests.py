@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 _CHANGE_REFUSED = int(Code.CHANGE_REFUSED)
 _NOT_LEADER = int(Code.NOT_LEADER)
 
+Asked = Callable[[Slot, int, Outcome], None]
+"""Called with what became of the command."""
+
 
 class MemberRequests:
     def __init__(

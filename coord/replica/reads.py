@@ -77,7 +77,6 @@ class Reads:
             OpCode.REMOVE_WATCHES: self._remove_watches,
             OpCode.CHECK_WATCHES: self._check_watches,
             OpCode.SASL: self._sasl,
-            OpCode.RECONFIG: self._reconfig,
             OpCode.STATUS: self._tell_status,
             OpCode.LEASE_INFO: self._lease_info,
             OpCode.LEASE_LIST: self._lease_list,
@@ -257,10 +256,6 @@ class Reads:
     def _sasl(self, connection: Connection, xid: int, frame: bytes) -> bytes:
         """Not configured: an answer without a token, as ZooKeeper gives it, lets clients go on without."""
         return self._ok(xid, SetSASLResponse(None))
-
-    def _reconfig(self, connection: Connection, xid: int, frame: bytes) -> bytes:
-        """Members are fixed at present, which a client hears as ZooKeeper says it in its default configuration."""
-        return self._error(xid, int(Code.RECONFIG_DISABLED))
 
     def _tell_status(self, connection: Connection, xid: int, frame: bytes) -> bytes:
         return self._ok(xid, StatusResponse(self._status()))

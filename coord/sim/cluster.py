@@ -35,6 +35,7 @@ from coord.sim.server import Hardware, Server
 from coord.sim.streams import Streams
 from coord.sim.swarm import Profile
 from coord.sim.trace import Trace
+from coord.storage.store import Store
 
 POWER_FAILS_WITHIN = 0.05
 """Seconds, of all servers: some are in the middle of a write."""
@@ -65,12 +66,12 @@ class Cluster:
             self.timeline, rate, chance.uniform(0, 1e6), 1_700_000_000_000 + chance.randint(-5000, 5000)
         )
 
-    def _configure(self, member: MemberId, incarnation: int) -> ReplicaConfig:
+    def _configure(self, member: MemberId, store: Store) -> ReplicaConfig:
         profile = self.profile
         raft = RaftConfig(
             member=member,
             voters=tuple(self.members),
-            incarnation=incarnation,
+            incarnation=store.incarnation,
             heartbeat_interval=profile.heartbeat,
             election_timeout=profile.election_timeout,
             pre_vote_interval=profile.heartbeat,
@@ -81,6 +82,7 @@ class Cluster:
         return ReplicaConfig(
             raft=raft,
             client_address=f"10.1.0.{member}:2181",
+            directory_id=store.directory_id,
             tick=profile.tick,
             max_outstanding_bytes=profile.outstanding_bytes,
             handshake_deadline=profile.handshake_deadline,

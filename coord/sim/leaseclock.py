@@ -40,9 +40,9 @@ class LeaseClock:
         replica, slept = server.process.replica, server.process.slept
         raft = replica.raft
         seen, last = self._terms.get(raft.term, (Index(0), None))
-        if not raft.log.runs:
+        run = next((run for run in reversed(raft.log.runs) if not run.is_configuration), None)
+        if run is None:
             return  # all of it is in a snapshot, and was seen here before
-        run = raft.log.runs[-1]
         if run.data and run.term == raft.term:
             if run.last == seen:
                 return

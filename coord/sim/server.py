@@ -73,7 +73,7 @@ class Server:
         member: MemberId,
         world: Hardware,
         clock: MachineClock,
-        configure: Callable[[MemberId, int], ReplicaConfig],
+        configure: Callable[[MemberId, Store], ReplicaConfig],
     ) -> None:
         self.member = member
         self.world = world
@@ -123,7 +123,7 @@ class Server:
             world.trace.mark("torn write cut off")
         world.trace.tell(world.timeline.now, f"server {self.member} starts, incarnation {store.incarnation}")
         world.observer.on_start(self, store)
-        self.process = Process(self, store, files, self._configure(self.member, store.incarnation))
+        self.process = Process(self, store, files, self._configure(self.member, store))
 
     def kill(self, loses_power: bool) -> None:
         """The process is gone at once; with `loses_power` so is what the disk had not made safe."""

@@ -108,8 +108,9 @@ class Store:
 
     @property
     def incarnation(self) -> int:
-        """1, 2, 3, …: counts the starts on this directory."""
-        return self._identity.boots
+        """One more with each start on this directory, and counted from elsewhere on another: a member that was removed
+        and comes back with an empty one must not pass for an earlier life of itself. Below 2³¹."""
+        return self._identity.directory % (1 << 30) + self._identity.boots
 
     @property
     def directory_id(self) -> int:

@@ -1,6 +1,7 @@
 """Replicas without sockets, disks or clocks: a turn is a call, time is a number, and clients are lists of frames."""
 
 from collections import defaultdict
+from dataclasses import replace
 from functools import partial
 from itertools import count
 from typing import TypeVar
@@ -29,6 +30,7 @@ from tests.replica.snapshot_disk import SnapshotDisk
 R = TypeVar("R", bound=Record)
 
 TIMEOUT_MS = 6000
+CHANGE_PATIENCE = 2.0
 
 
 class Client:
@@ -98,8 +100,12 @@ class World:
         super_digest: str = "",
         snapshot_log_bytes: int = 1 << 30,
         snapshot_piece_pause: float = 0.0,
+        *,
+        reconfig: bool = True,
     ) -> None:
         self.now = 100.0
+        self.directories = 0
+        """How many there have been."""
         self.connections = count(1)
         self.clients: dict[tuple[MemberId, ConnectionId], Client] = {}
         self.events: list[Event] = []
@@ -108,31 +114,46 @@ class World:
         self.disks: dict[MemberId, SnapshotDisk] = {}
         self._inbox: dict[MemberId, list[Input]] = defaultdict(list)
         voters = tuple(MemberId(member) for member in range(1, size + 1))
-        for member in voters:
-            raft = Config(
-                member=member,
-                voters=voters,
+        self._template = ReplicaConfig(
+            Config(
+                member=MemberId(1),
+                voters=(),
                 incarnation=1,
                 heartbeat_interval=heartbeat,
                 election_timeout=10 * heartbeat,
-            )
-            config = ReplicaConfig(
-                raft,
-                client_address=f"host{member}:2181",
-                max_outstanding_bytes=max_outstanding_bytes,
-                super_digest=super_digest,
-                snapshot_log_bytes=snapshot_log_bytes,
-                retained_log_bytes=0,
-                snapshot_piece_znodes=3,
-                snapshot_piece_bytes=100,
-                snapshot_piece_pause=snapshot_piece_pause,
-            )
-            jitter = partial(float, member / 10)
-            self.disks[member] = SnapshotDisk(member)
-            self.replicas[member] = Replica(
-                config, Stored.nothing(), 1, self.now, jitter, bytes, on_event=self.events.append
-            )
+            ),
+            max_outstanding_bytes=max_outstanding_bytes,
+            super_digest=super_digest,
+            change_patience=CHANGE_PATIENCE,
+            reconfig=reconfig,
+            snapshot_log_bytes=snapshot_log_bytes,
+            retained_log_bytes=0,
+            snapshot_piece_znodes=3,
+            snapshot_piece_bytes=100,
+            snapshot_piece_pause=snapshot_piece_pause,
+        )
+        for member in voters:
+            self._start(member, voters)
         self.run_until_led()
+
+    def join(self, member: int) -> None:
+        """Start a server with an empty directory that is to become a member."""
+        self._start(MemberId(member), ())
+
+    def _start(self, member: MemberId, voters: tuple[MemberId, ...]) -> None:
+        self.directories += 1
+        config = replace(
+            self._template,
+            raft=replace(self._template.raft, member=member, voters=voters, incarnation=self.directories),
+            client_address=f"host{member}:2181",
+            peer_address=f"host{member}:2281",
+            directory_id=self.directories,
+        )
+        jitter = partial(float, member / 10)
+        self.disks[member] = SnapshotDisk(member)
+        self.replicas[member] = Replica(
+            config, Stored.nothing(), self.directories, self.now, jitter, bytes, on_event=self.events.append
+        )
 
     def client(self, member: int = 1, address: str = "10.1.2.3") -> Client:
         return Client(self, MemberId(member), address)
@@ -200,5 +221,5 @@ class World:
             self._inbox[member] += self.disks[member].work(work)
 
     def _deliver(self, sender: MemberId, to: MemberId, messages: list[PeerMessage]) -> None:
-        if sender not in self.cut_off and to not in self.cut_off:
+        if to in self.replicas and sender not in self.cut_off and to not in self.cut_off:
             self.give(to, FromPeer(sender, messages))

@@ -88,7 +88,7 @@ def test_command_prints_what_happens() -> None:
     code, output = invoke("--seed", "3", "--time", "1", "--verbose")
 
     assert code == 0
-    assert "server 1 starts, incarnation 1" in output
+    assert "server 1 starts, incarnation" in output
     assert "all faults heal" in output
 
 

@@ -30,7 +30,6 @@ def test_first_start_finds_nothing() -> None:
     store = open_store(SimulatedFiles())
 
     assert store.stored == Stored.nothing()
-    assert store.incarnation == 1
     assert store.cluster_id == 0
     assert store.torn is None
 
@@ -42,17 +41,27 @@ def test_store_remembers() -> None:
     store.write([vote(3, 2), append(run(1, b"a"), run(2, b"b"))])
     store.close()
 
+    before = store.incarnation
     store = open_store(files)
 
     assert store.stored == Stored(HardState(Term(3), MemberId(2)), [run(1, b"a"), run(2, b"b")])
     assert store.cluster_id == CLUSTER
-    assert store.incarnation == 2
+    assert store.incarnation == before + 1
 
 
 def test_incarnation_counts_starts_not_stops() -> None:
     files = SimulatedFiles()
+    first = open_store(files).incarnation
 
-    assert [open_store(files).incarnation for _ in range(3)] == [1, 2, 3]
+    assert [open_store(files).incarnation for _ in range(2)] == [first + 1, first + 2]
+
+
+def test_incarnations_on_another_directory_are_others() -> None:
+    """A member that comes back with an empty directory must not answer for what an earlier life of it asked."""
+    first, second = (open_store(SimulatedFiles()) for _ in range(2))
+
+    assert abs(first.incarnation - second.incarnation) > 1000, "but for one time in a million"
+    assert max(first.incarnation, second.incarnation) < 1 << 31
 
 
 def test_closing_proves_the_last_batch() -> None:
