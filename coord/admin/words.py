@@ -33,6 +33,8 @@ class Mode(StrEnum):
     FOLLOWER = "follower"
     STANDALONE = "standalone"
     """The only member of its cluster."""
+    OBSERVER = "observer"
+    """A member without a vote: a learner."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,8 +54,12 @@ class Leading:
     """What only a leader of several members knows."""
 
     followers: int
+    """All other members that it reaches, learners as well."""
+
     synced_followers: int
-    """Those that hold, durably, everything that is committed."""
+    """Those voters that hold, durably, everything that is committed; and, likewise, learners:"""
+
+    synced_observers: int
 
     uptime_ms: int
     """Since it became leader."""
@@ -207,14 +213,14 @@ def _monitored(now: Statistics) -> dict[str, object]:
         "zk_uptime": now.uptime_ms,
     }
     if now.mode is not Mode.STANDALONE:
-        doing = "leading" if now.mode is Mode.LEADER else "following"
+        doing = {Mode.LEADER: "leading", Mode.OBSERVER: "observing"}.get(now.mode, "following")
         monitored |= {"zk_peer_state": f"{doing} - broadcast", "zk_quorum_size": now.voters}
     if now.leading is not None:
         monitored |= {
             "zk_learners": now.leading.followers,  # since 3.6, and as many tools still call it:
             "zk_followers": now.leading.followers,
             "zk_synced_followers": now.leading.synced_followers,
-            "zk_synced_observers": 0,
+            "zk_synced_observers": now.leading.synced_observers,
             "zk_synced_non_voting_followers": 0,
             "zk_pending_syncs": 0,  # a sync takes no place in a queue: it is one round for all (thesis §6.4)
             "zk_leader_uptime": now.leading.uptime_ms,

@@ -133,7 +133,7 @@ def check_servers(probes: Sequence[Probe]) -> Iterator[Finding]:
     if statuses:
         yield _check_leader(statuses)
         yield _check_identity(statuses)
-        yield check_voters(len(statuses[0]["members"]))
+        yield check_voters(sum(known["part"] == "voter" for known in statuses[0]["members"].values()))
         yield from _check_members(statuses)
         yield _check_lag(statuses)
     elif any(probe.round_trip is not None for probe in probes):

@@ -19,14 +19,17 @@ if TYPE_CHECKING:
 
 
 def role_of(replica: "Replica") -> str:
-    """leader, follower or candidate; the last also for whoever knows of no leader."""
-    match replica.raft.role:
-        case Leader():
-            return "leader"
-        case Candidate():
-            return "candidate"
-        case _:
-            return "follower" if replica.raft.leader is not None else "candidate"
+    """leader, follower, learner or candidate; the last also for a voter that knows of no leader. joining and removed:
+    the newest configuration that it knows does not list it."""
+    raft = replica.raft
+    configuration = raft.configuration
+    if isinstance(raft.role, Leader):
+        return "leader"
+    if raft.member not in configuration.members:
+        return "removed" if configuration.members else "joining"
+    if not configuration.has_vote(raft.member):
+        return "learner"
+    return "candidate" if isinstance(raft.role, Candidate) or raft.leader is None else "follower"
 
 
 def status_of(replica: "Replica") -> dict[str, Any]:

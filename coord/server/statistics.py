@@ -46,19 +46,24 @@ def statistics_of(replica: Replica, hub: Hub) -> Statistics:
 def _mode(replica: Replica) -> Mode | None:
     if not replica.is_serving:
         return None
-    if len(replica.raft.configuration.voters) == 1:
+    configuration = replica.raft.configuration
+    if configuration.members == (replica.member,):
         return Mode.STANDALONE
+    if not configuration.has_vote(replica.member):
+        return Mode.OBSERVER
     return Mode.LEADER if replica.raft.is_leader else Mode.FOLLOWER
 
 
 def _leading(replica: Replica) -> Leading | None:
     raft = replica.raft
-    if not isinstance(raft.role, Leader) or len(raft.configuration.voters) == 1:
+    if not isinstance(raft.role, Leader) or raft.configuration.members == (raft.member,):
         return None
-    followers = raft.role.progress.values()
+    others = raft.role.progress.values()
+    synced = [peer.member for peer in others if peer.match_index >= raft.commit_index]
     return Leading(
-        followers=sum(follower.is_reachable for follower in followers),
-        synced_followers=sum(follower.match_index >= raft.commit_index for follower in followers),
+        followers=sum(peer.is_reachable for peer in others),
+        synced_followers=sum(member in raft.configuration.voters for member in synced),
+        synced_observers=sum(member in raft.configuration.learners for member in synced),
         uptime_ms=_ms(replica.now - replica.led_since),
     )
 

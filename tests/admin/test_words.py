@@ -86,7 +86,9 @@ FOLLOWER = Statistics(
     open_file_descriptors=62,
     max_file_descriptors=20000,
 )
-LEADER = replace(FOLLOWER, mode=Mode.LEADER, leading=Leading(followers=2, synced_followers=1, uptime_ms=742))
+LEADER = replace(
+    FOLLOWER, mode=Mode.LEADER, leading=Leading(followers=2, synced_followers=1, synced_observers=3, uptime_ms=742)
+)
 STANDALONE = replace(FOLLOWER, mode=Mode.STANDALONE, voters=1)
 WITHOUT_LEADER = replace(FOLLOWER, mode=None)
 
@@ -237,3 +239,11 @@ def test_open_descriptors_are_counted() -> None:
         assert open_file_descriptors() == before + 1
 
     assert max_file_descriptors() > before or max_file_descriptors() == -1
+
+
+def test_a_learner_is_what_zookeeper_calls_an_observer() -> None:
+    learner = replace(FOLLOWER, mode=Mode.OBSERVER)
+
+    assert "Mode: observer" in ask("srvr", learner).splitlines()
+    assert monitored(learner)["zk_peer_state"] == "observing - broadcast"
+    assert monitored(LEADER)["zk_synced_observers"] == "3"

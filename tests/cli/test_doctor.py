@@ -117,7 +117,7 @@ def probe(member: int, *, skew: float = 0.0, **status: Any) -> Probe:
         "applied_index": 5000,
         "version": "0.1.0",
         "cluster_id": "c",
-        "members": {str(each): {"client": f"m{each}:1", "silent_ms": 10} for each in (1, 2, 3)},
+        "members": {str(each): {"client": f"m{each}:1", "silent_ms": 10, "part": "voter"} for each in (1, 2, 3)},
         "disk": {"syncs": 9, "p50_ms": 0.2, "p99_ms": 2.0},
     }
     words = {"zk_open_file_descriptor_count": "20", "zk_max_file_descriptor_count": "1024"}
@@ -161,7 +161,8 @@ def test_a_cluster_without_a_leader_is_bad() -> None:
 
 def test_a_member_that_the_leader_does_not_hear_is_bad() -> None:
     """We may reach it all the same: it is the link between the members that is cut."""
-    members = {"1": {"client": "m1:1", "silent_ms": 0}, "2": {"client": "m2:1", "silent_ms": 5000}}
+    silent = {"1": 0, "2": 5000}
+    members = {each: {"client": f"m{each}:1", "silent_ms": ms, "part": "voter"} for each, ms in silent.items()}
 
     found = verdicts(list(check_servers([probe(1, members=members), probe(2)])))
 

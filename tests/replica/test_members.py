@@ -5,6 +5,7 @@ import pytest
 from coord.raft.leader import Leader
 from coord.raft.types import MemberId
 from coord.replica.changes import ALL_PATIENCE
+from coord.replica.status import role_of
 from coord_protocol.errors import Code
 from coord_protocol.extensions import (
     ChangeMembersRequest,
@@ -482,3 +483,20 @@ def test_snapshots_carry_the_members_and_a_change_that_is_under_way() -> None:
     assert machine.members.membership.configuration.learners == (4,)
     assert machine.members.doing() == "adding 4"
     assert machine.digest() == world.leader.machine.digest()
+
+
+def test_everybody_knows_what_it_is() -> None:
+    world = World(3)
+    client = operator(world)
+    for member in (4, 5):
+        world.join(member)
+    assert role_of(world.replicas[MemberId(5)]) == "joining"
+    change(client, (4, address_of(4), True))
+    world.pass_time(SECONDS)
+    gone = follower(world)
+    change(operator(world, world.leader.member), leaving=(gone,))
+    world.pass_time(SECONDS)
+    roles = {member: role_of(replica) for member, replica in world.replicas.items()}
+    assert roles[MemberId(4)] == "learner"
+    assert roles[MemberId(gone)] in ("removed", "candidate"), "if the last entry that it was sent told it"
+    assert sorted(roles[member] for member in world.leader.raft.configuration.voters) == ["follower", "leader"]
