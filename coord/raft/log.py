@@ -37,6 +37,7 @@ class Log:
         "last_term",
         "memberships",
         "runs",
+        "size",
         "start",
         "unsaved",
     )
@@ -47,6 +48,8 @@ class Log:
         """The place that the first run follows."""
         self.runs: list[Run] = []
         """Read it; change it only through this class."""
+        self.size = 0
+        """Bytes of data in them."""
         self._lasts: list[Index] = []
         """Last index of each run, for bisecting."""
         self.memberships = [membership]
@@ -153,6 +156,7 @@ class Log:
         self.last_term = run.term
         self.runs.append(run)
         self._lasts.append(last)
+        self.size += len(run.data)
         self.unsaved.append(run)
         if run.is_configuration:
             self._configure(run)
@@ -171,6 +175,7 @@ class Log:
         position = bisect_left(self._lasts, first)
         assert self.runs[position].first == first, f"{first} is inside a run"
         dropped = len(self.runs) - position
+        self.size -= sum([len(run.data) for run in self.runs[position:]])
         del self.runs[position:]
         del self._lasts[position:]
         self.last_index = self._lasts[-1] if self._lasts else self.start.index
@@ -190,7 +195,7 @@ class Log:
     def compact(self, index: Index) -> None:
         """Forget the runs up to `index`, a boundary; nothing happens if they are forgotten already.
 
-        In memory only, and only what the disk was told before. To free a run takes about 0.2 µs: 100,000 of them are
+        In memory only, and only what the disk was told before. A run takes about 0.2 µs: 100,000 of them at once are
         20 ms, in which nothing else happens.
         """
         if index <= self.start.index:
@@ -200,6 +205,7 @@ class Log:
         assert self._lasts[position - 1] == index, f"{index} is inside a run"
         assert len(self.runs) - position >= len(self.unsaved), "the disk was never told of some of it"
         self.start = Place(index, self.runs[position - 1].term)
+        self.size -= sum([len(run.data) for run in self.runs[:position]])
         del self.runs[:position]
         del self._lasts[:position]
         while len(self.memberships) > 1 and self.memberships[1].index <= index:
@@ -212,6 +218,7 @@ class Log:
         self.start = self._restart = place
         self.runs.clear()
         self._lasts.clear()
+        self.size = 0
         self.last_index, self.last_term = place.index, place.term
         self._cut = None
         self.unsaved.clear()

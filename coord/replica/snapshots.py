@@ -14,9 +14,10 @@ arrived; unless the log has grown fourfold meanwhile.
 """
 
 from collections.abc import Callable
+from itertools import islice
 
 from coord.raft import Raft
-from coord.raft.types import Index, MemberId, Place
+from coord.raft.types import BEFORE_FIRST, Index, MemberId, Place
 from coord.replica.config import ReplicaConfig
 from coord.replica.inputs import Event, FetchSnapshot, SnapshotChunk, SnapshotTaken
 from coord.replica.snapshot_work import (
@@ -33,6 +34,8 @@ from coord.tree.machine import Machine
 from coord.tree.snapshots import Frozen, freeze
 
 PIECES_UNDER_WAY = 8  # that the disk has not answered: what a snapshot costs in memory beyond the view itself
+
+RUNS_FORGOTTEN = 5000  # a turn: a millisecond
 
 LENDING_PATIENCE = 2.0  # seconds since a member last asked for some of a snapshot until we think it does not any more
 GROWN = 4
@@ -63,6 +66,10 @@ class Snapshots:
         self._pieces_under_way = 0
         self._next_piece_at = float("-inf")
         self._is_ending = False
+        self._forget_until = BEFORE_FIRST
+        """Up to here the log in memory may go; BEFORE_FIRST: no more of it."""
+        self._kept_bytes = 0
+        """So many of the log stay in memory then."""
         self._waiting: list[Waiter] = []
         self._served: list[Waiter] = []
         """Those for whom the one under way will do."""
@@ -101,7 +108,7 @@ class Snapshots:
 
     def has_work(self, now: float) -> bool:
         """Whether the next turn has something to do even if nothing comes in."""
-        if self._work:
+        if self._work or self._forget_until:
             return True
         if self._frozen is not None:
             return now >= self.next_deadline()
@@ -119,6 +126,8 @@ class Snapshots:
         elif now >= self.next_deadline():
             self._next_piece_at = now + self._config.snapshot_piece_pause
             self._go_on(self._frozen)
+        if self._forget_until:
+            self._forget_some()
         if not self._work:
             return []
         work, self._work = self._work, []
@@ -175,6 +184,7 @@ class Snapshots:
         self._frozen = None
         self._is_ending = False
         self._pieces_under_way = 0
+        self._forget_until = BEFORE_FIRST
         self._log_bytes = 0
         self.size = 0
         self.newest = self._place = place
@@ -185,15 +195,21 @@ class Snapshots:
         self.newest = saved.place
         self.size = saved.size
         self._raft.snapshot_saved(saved.place)
-        self._raft.compact(self._retained_from(saved.place.index))
+        self._forget_until = saved.place.index
+        self._kept_bytes = self._config.retained_log_bytes + self._log_bytes
         self._work.append(CutLog(saved.keeps_from.index))
 
-    def _retained_from(self, index: Index) -> Index:
-        """Where the log in memory is cut: so that what is left of it before `index` is not too much."""
-        budget = self._config.retained_log_bytes
-        for run in reversed(self._raft.log.runs):
-            if run.last <= index:
-                budget -= len(run.data)
-                if budget < 0:
-                    return run.last
-        return self._raft.log.start.index
+    def _forget_some(self) -> None:
+        """Of the log in memory, the oldest runs, as long as what is left before the newest snapshot is too much."""
+        log = self._raft.log
+        surplus = log.size - self._kept_bytes
+        index = log.start.index
+        for run in islice(log.runs, RUNS_FORGOTTEN):
+            if surplus <= 0 or run.last > self._forget_until:
+                break
+            surplus -= len(run.data)
+            index = run.last
+        if index > log.start.index:
+            self._raft.compact(index)
+        else:
+            self._forget_until = BEFORE_FIRST

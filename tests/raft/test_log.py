@@ -156,6 +156,7 @@ def test_log_and_disk_agree_with_the_model(steps: list[tuple[str, int]]) -> None
             log.restart(Place(Index(1 + chance % 20), Term(term)), UNTOLD)
             model.entries = [term] * (1 + chance % 20)
 
+        assert log.size == sum(len(run.data) for run in log.runs)
         start = log.start.index
         assert len(model.entries) == log.last_index
         assert [log.term_at(Index(index)) for index in range(max(start, 1), log.last_index + 1)] == model.entries[

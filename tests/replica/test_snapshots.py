@@ -2,6 +2,7 @@
 
 import pytest
 
+from coord.raft.log import Log
 from coord.raft.messages import OfferSnapshot
 from coord.raft.types import Index, MemberId, Place, Round, Term
 from coord.replica.inputs import FetchSnapshot, FromPeer, SnapshotInstalled, SnapshotRefused, SnapshotTaken
@@ -47,6 +48,24 @@ def test_a_snapshot_is_taken_when_the_log_has_grown() -> None:
     assert log.start.index == taken[-1], "nothing before the newest is retained here"
     assert sum(len(run.data) for run in log.runs) < 4000
     assert world.disks[MemberId(1)].cut[-1] == taken[-2], "the disk keeps what the older of two needs"
+
+
+def test_the_log_in_memory_is_forgotten_a_few_runs_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To let go of 400,000 at once held a server for 75 ms (measured)."""
+    monkeypatch.setattr("coord.replica.snapshots.RUNS_FORGOTTEN", 3)
+    dropped: list[int] = []
+    compact = Log.compact
+
+    def watched(self: Log, index: Index) -> None:
+        before = len(self.runs)
+        compact(self, index)
+        dropped.append(before - len(self.runs))
+
+    monkeypatch.setattr(Log, "compact", watched)
+    world = World(snapshot_log_bytes=2000)
+    write(started(world), 60)
+    assert max(dropped) == 3
+    assert world.leader.raft.log.start.index == snapshots_taken(world)[-1]
 
 
 def test_a_snapshot_waits_until_the_log_has_grown_by_its_own_size() -> None:
