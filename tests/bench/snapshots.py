@@ -1,6 +1,6 @@
-"""What snapshots cost: turns and throughput while they are taken, restarts, space on disk, memory.
+"""What snapshots cost: turns and throughput while they are taken, restarts, space on disk, memory, new members.
 
-    uv run python -m tests.bench.snapshots [--part turns] [--part restart] [--part log] [--znodes 1000000] …
+    uv run python -m tests.bench.snapshots [--part turns] [--part restart] [--part log] [--part join] …
 
 Prints one table. The load comes from this process, the servers are processes of their own. Takes some ten minutes and
 4 GB of memory. Needs Debian's packages `zookeeper` and a Java runtime for the restarts. Ends with 1 only if something
@@ -17,6 +17,7 @@ from coord.cli.bench_compare import machine
 from coord.cli.bench_load import LoadError
 from coord.local.ports import NoFreePorts
 from coord.replica.config import SNAPSHOT_LOG_BYTES
+from tests.bench.snapshot_joins import measure_join
 from tests.bench.snapshot_logs import bound, measure_log
 from tests.bench.snapshot_phases import LOADS, NORMAL, SNAPSHOTS, measure_phases
 from tests.bench.snapshot_restarts import (
@@ -30,13 +31,14 @@ from tests.bench.snapshot_restarts import (
 )
 from tests.bench.turns import quantile
 
-PARTS: Final = ("turns", "restart", "log")
+PARTS: Final = ("turns", "restart", "log", "join")
 SMALL_LOG_BYTES: Final = 16 * 1024 * 1024
 QUANTILES: Final = {"p50": 0.5, "p99": 0.99, "p99.9": 0.999, "max": 1.0}
 MAX_TURN_MS: Final = 10.0  # p99.9
 MIN_THROUGHPUT: Final = 0.8
 MAX_RESTART: Final = 0.5
 MAX_ZNODE_BYTES: Final = 700.0
+MAX_JOIN: Final = 15.0  # seconds
 
 
 class Line(NamedTuple):
@@ -106,6 +108,17 @@ def log_lines(znodes: int, seconds: float) -> Iterator[Line]:
         )
 
 
+def join_lines(znodes: int, seconds: float) -> Iterator[Line]:
+    join = measure_join(znodes, seconds)
+    yield Line(
+        f"from `coord member add` to the vote of a new member, with {znodes:,} znodes, under load",
+        f"{join.seconds:.1f} s",
+        f"≤ {MAX_JOIN:g} s",
+        join.seconds <= MAX_JOIN,
+    )
+    yield Line("    writes/s before · in the worst 2 s meanwhile", f"{join.normal:,.0f} · {join.meanwhile:,.0f}")
+
+
 def table(lines: Iterator[Line]) -> Iterator[str]:
     yield "| what | measured | target |"
     yield "|---|---|---|"
@@ -121,6 +134,7 @@ def main() -> None:
     parser.add_argument("--members", type=int, default=1, help="servers of the cluster whose turns are measured")
     parser.add_argument("--restart-znodes", type=int, default=500_000)
     parser.add_argument("--log-znodes", type=int, default=100_000)
+    parser.add_argument("--join-znodes", type=int, default=500_000)
     parser.add_argument("--rounds", type=int, default=3, help="of each phase, and of each restart")
     parser.add_argument("--seconds", type=float, default=10.0, help="of each phase")
     parser.add_argument("--log-seconds", type=float, default=60.0, help="of writing, for the size of the log")
@@ -129,6 +143,7 @@ def main() -> None:
     parts = {
         "turns": lambda: turn_lines(options.znodes, options.members, options.rounds, options.seconds),
         "restart": lambda: restart_lines(options.restart_znodes, options.rounds, options.heap),
+        "join": lambda: join_lines(options.join_znodes, options.seconds),
         "log": lambda: log_lines(options.log_znodes, options.log_seconds),
     }
     try:

@@ -8,6 +8,7 @@ import pytest
 
 from coord.cli.bench_ensembles import Ensemble
 from coord.cli.bench_scenario import Scenario, run_scenario
+from tests.bench.snapshot_joins import measure_join
 from tests.bench.snapshot_logs import bound, files_of, measure_log
 from tests.bench.snapshot_phases import LOADS, NORMAL, SNAPSHOTS, measure_phases
 from tests.bench.snapshot_restarts import restart
@@ -73,6 +74,15 @@ def test_sizes_of_log_and_snapshots_are_seen() -> None:
     assert sizes.taken
     assert sizes.log <= bound(sizes, 64 * 1024)
     assert sizes.writes > ZNODES
+
+
+@pytest.mark.e2e
+def test_a_new_member_gets_its_vote_under_load() -> None:
+    join = measure_join(ZNODES, seconds=0.5)
+
+    assert 0 < join.seconds < 60
+    assert join.normal > 0
+    assert join.meanwhile > 0
 
 
 def test_directory_that_is_not_there_has_no_files(tmp_path: Path) -> None:
