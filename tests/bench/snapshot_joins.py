@@ -10,9 +10,8 @@ from typing import Final, NamedTuple
 
 from coord.cli.bench_compare import tell
 from coord.cli.bench_ensembles import STOP_PATIENCE, Ensemble
-from coord.cli.bench_load import LoadError
+from coord.cli.bench_load import LoadError, Measured
 from coord.cli.bench_machine import environment_with_bytecode
-from coord.cli.bench_measures import Measured
 from coord.cli.bench_scenario import Scenario, run_scenario
 from coord.local.ports import LOOPBACK, free_ports
 from tests.bench.snapshot_servers import TurnCoord, plant
