@@ -508,6 +508,7 @@ _ERRORS: Final[dict[int, type[CoordError]]] = {
         ExtensionError,
         NotLeader,
         NoLease,
+        ChangeRefused,
         NotOperator,
     )
 }

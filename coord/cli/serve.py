@@ -31,6 +31,13 @@ from coord.storage.errors import StorageError
 @click.option("--tick", "timing__tick", type=float, help="Seconds for which keep-alives gather.")
 @click.option("--min-session", "timing__min_session", type=float, help="Shortest session timeout, in seconds.")
 @click.option("--max-session", "timing__max_session", type=float, help="Longest session timeout, in seconds.")
+@click.option(
+    "--change-patience",
+    "timing__change_patience",
+    type=float,
+    help="Seconds until a new member that does not come on is given up.",
+)
+@click.option("--reconfig/--no-reconfig", default=None, help="Serve ZooKeeper's reconfig.  [default: no]")
 @click.option("--max-frame-bytes", "limits__max_frame_bytes", type=int, help="Largest request.")
 @click.option("--max-connections", "limits__max_connections", type=int, help="Clients at a time.")
 @click.option(

@@ -73,6 +73,7 @@ _EXPECTED = {
     int: "a whole number",
     float: "a number of seconds",
     str: "text",
+    bool: "true or false",
     Path: "a path",
     Address: "HOST:PORT",
 }
@@ -83,6 +84,7 @@ def _structure(kind: type[Settings], raw: Mapping[str, Any], prefix: str) -> Set
     converter.register_structure_hook(Address, lambda value, _: parse_address(_text(value)))
     converter.register_structure_hook(int, lambda value, _: _number(value, int))
     converter.register_structure_hook(float, lambda value, _: _number(value, float))
+    converter.register_structure_hook(bool, lambda value, _: _switch(value))
     converter.register_structure_hook(str, lambda value, _: _text(value))
     converter.register_structure_hook(Path, lambda value, _: Path(_text(value)))
     converter.register_structure_hook_func(
@@ -125,6 +127,12 @@ def _number(value: Any, kind: Any, *, text: bool = False) -> Any:
     if kind is int and not text and not isinstance(value, int):
         raise TypeError("a whole number")
     return kind(value)
+
+
+def _switch(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError("true or false")
+    return value
 
 
 def _text(value: Any) -> str:

@@ -39,6 +39,9 @@ class Timing:
     max_session: float = 60.0
     """The session timeouts that clients may negotiate."""
 
+    change_patience: float = 60.0
+    """A new member that does not come on for so long is given up."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -69,6 +72,8 @@ class Settings:
     members: Mapping[int, Address] = field(default_factory=dict)
     advertise_client: Address | None = None
     super_digest: str = ""
+    reconfig: bool = False
+    """Whether operators may change members by ZooKeeper's `reconfig`, too."""
     log_level: str = "info"
     timing: Timing = Timing()
     limits: Limits = Limits()
@@ -101,6 +106,8 @@ class Settings:
             max_session_timeout=self.timing.max_session,
             max_frame_bytes=self.limits.max_frame_bytes,
             super_digest=self.super_digest,
+            reconfig=self.reconfig,
+            change_patience=self.timing.change_patience,
             snapshot_log_bytes=self.snapshots.log_bytes,
         )
 
@@ -139,6 +146,8 @@ def check(settings: Settings) -> None:
             f"timing.min_session = {timing.min_session}: expected more than 0 and at most max_session "
             f"({timing.max_session})"
         )
+    if timing.change_patience <= 0:
+        raise ConfigError(f"timing.change_patience = {timing.change_patience}: expected seconds above 0, like 60")
     if settings.snapshots.log_bytes <= 0:
         raise ConfigError(
             f"snapshots.log_bytes = {settings.snapshots.log_bytes}: expected a number of bytes above 0, like 67108864"

@@ -82,6 +82,8 @@ def test_nothing_at_all_is_a_cluster_of_one() -> None:
         ("[timing]\nheartbeat = 'x'", "timing.heartbeat = 'x': expected a number of seconds"),
         ("[timing]\nelection = 0.1", "timing.election = 0.1: expected at least four heartbeats"),
         ("[timing]\nmin_session = 100", "timing.min_session = 100.0: expected more than 0 and at most max_session"),
+        ("reconfig = 1", "reconfig = 1: expected true or false"),
+        ("[timing]\nchange_patience = 0", "timing.change_patience = 0.0: expected seconds above 0"),
         ("[limits]\nmax_connections = 1.5", "limits.max_connections = 1.5: expected a whole number"),
         ("limits = 3", "limits = 3: expected"),
         ("id = 3\npeer='a:1'\n[members]\n1 = 'a:1'\n2 = 'b:1'", "id = 3: not among the members listed (1, 2)"),
