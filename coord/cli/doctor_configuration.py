@@ -8,9 +8,8 @@ from typing import Final
 from coord.admin.descriptors import max_file_descriptors
 from coord.cli.doctor_findings import Finding, bad, ok, warn
 from coord.server.config import load_settings
-from coord.server.settings import ConfigError, Settings
+from coord.server.settings import WILDCARDS, ConfigError, Settings
 
-WILDCARDS: Final = {"0.0.0.0", "::", ""}
 BUSY_STALL: Final = (
     0.3  # seconds for which a busy machine, or a garbage collection, stops a healthy leader now and then
 )
@@ -25,7 +24,8 @@ def check_configuration(path: Path) -> tuple[list[Finding], Settings | None]:
         remedy = f"correct {path}"
         return [bad("configuration", line, remedy) for line in str(error).splitlines()], None
     findings = [ok("configuration", f"{path}: all keys are known, and fit together")]
-    findings += [check_voters(len(settings.voters))]
+    if settings.join is None:
+        findings += [check_voters(len(settings.voters))]
     findings += [*_check_timing(settings), *_check_addresses(settings), *_check_limits(settings)]
     return findings, settings
 

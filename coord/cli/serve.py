@@ -21,8 +21,9 @@ from coord.storage.errors import StorageError
 @click.option("--id", type=int, help="This member's number.  [default: 1]")
 @click.option("--data", help="Its own directory, locked while it runs.  [default: coord-data]")
 @click.option("--client", metavar="HOST:PORT", help="Where to listen for clients.  [default: 127.0.0.1:2181]")
-@click.option("--peer", metavar="HOST:PORT", help="Where to listen for other members.")
-@click.option("--members", metavar="1=HOST:PEERPORT,…", help="All voters, the same on every member.")
+@click.option("--peer", metavar="HOST:PORT", help="Where to listen for other members.  [default: as in --members]")
+@click.option("--members", metavar="1=HOST:PEERPORT,…", help="Who found a cluster together, the same on each of them.")
+@click.option("--join", metavar="HOST:PORT", help="Peer address of any member of a cluster to join.")
 @click.option("--advertise-client", metavar="HOST:PORT", help="What clients are told, if not --client.")
 @click.option("--super-digest", metavar="super:BASE64", help="Whoever proves to know it passes every ACL.")
 @click.option("--log-level", help="debug, info, warning or error.  [default: info]")
@@ -48,7 +49,8 @@ from coord.storage.errors import StorageError
 def serve(config: Path | None, **flags: Any) -> None:
     """Run one member until SIGTERM, which hands leadership over first.
 
-    With nothing at all: a cluster of one on 127.0.0.1:2181 with its data in ./coord-data.
+    With nothing at all: a cluster of one on 127.0.0.1:2181 with its data in ./coord-data. With --join: one more member
+    of a cluster that runs, once `coord member add` has told the cluster so.
     """
     problems: list[Exception] = []
     try:

@@ -8,6 +8,7 @@ from typing import NewType
 
 import msgspec
 
+from coord.raft.configuration import Membership
 from coord.raft.messages import Message
 from coord.raft.ready import Happened
 from coord.raft.types import MemberId, Place
@@ -104,6 +105,13 @@ class ClusterKnown(msgspec.Struct, frozen=True, gc=False):
     cluster_id: int
 
 
+class MembersKnown(msgspec.Struct, frozen=True, gc=False):
+    """Something that happened: this is the newest configuration in the log, decided or not. Reported at the start, and
+    whenever it is another one; also when it is an earlier one again, because what followed was never decided."""
+
+    membership: Membership
+
+
 class FrameTooLong(msgspec.Struct, frozen=True, gc=False):
     """Something that happened: a client was disconnected because of the length of a request."""
 
@@ -134,7 +142,7 @@ class SnapshotRefused(msgspec.Struct, frozen=True, gc=False):
     reason: str
 
 
-Event = Happened | ClusterKnown | FrameTooLong | SnapshotTaken | SnapshotInstalled | SnapshotRefused
+Event = Happened | ClusterKnown | MembersKnown | FrameTooLong | SnapshotTaken | SnapshotInstalled | SnapshotRefused
 """For whoever keeps the server's own log and its data directory; the loop does not depend on it."""
 
 

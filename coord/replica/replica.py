@@ -21,6 +21,7 @@ import msgspec
 from msgspec.structs import replace
 
 from coord.raft import MemberId, Persist, Raft, ReadReady, Run, Stored
+from coord.raft.configuration import Membership
 from coord.raft.types import BEGINNING, Place
 from coord.replica import answers
 from coord.replica.changes import Changes
@@ -37,6 +38,7 @@ from coord.replica.inputs import (
     FromPeer,
     HandOver,
     Input,
+    MembersKnown,
     Opened,
     PeerLost,
     PeerMessage,
@@ -150,6 +152,8 @@ class Replica:
         self._moved_at = now
         """When the outbox last got rid of something, or was sent again."""
         self._is_cluster_known = False
+        self._told_membership: Membership | None = None
+        """The last that was reported."""
         self.clients.now = now
         self._say_for_ourselves(
             commands.announce(self.member, config.client_address, config.peer_address, config.directory_id)
@@ -253,6 +257,7 @@ class Replica:
         self.syncs.ask(self.raft, self.now)
         forwards = self._pass_on_commands()
         ready = self.raft.take_ready()
+        self._look_who_are_members()
         for happened in ready.happened:
             self.chronicle.happened(happened, self.wall_ms)
             self._on_event(happened)
@@ -319,6 +324,12 @@ class Replica:
         self._look_at_cluster()
 
     # -- inside: commands on their way
+
+    def _look_who_are_members(self) -> None:
+        membership = self.raft.log.memberships[-1]
+        if membership is not self._told_membership:
+            self._told_membership = membership
+            self._on_event(MembersKnown(membership))
 
     def _look_who_leads(self) -> None:
         """Blocks that went to an earlier leader may be lost; an office that is not ours any more is closed."""

@@ -3,9 +3,10 @@
     id = 1                                  # this member's number in [members]
     data = "/var/lib/coord"                 # its own directory; locked while it runs
     client = "127.0.0.1:2181"               # where it listens for clients
-    peer = "127.0.0.1:2281"                 # where it listens for other members
+    peer = "127.0.0.1:2281"                 # where it listens for other members, if not where [members] tells
     advertise_client = "db1.example:2181"   # what clients are told, if not `client`
-    [members]                               # all voters, the same on every member
+    join = "db2.example:2281"               # peer address of any member of a cluster to join; then no [members]
+    [members]                               # who found a cluster together, the same on each of them
     1 = "127.0.0.1:2281"
     [timing]                                # seconds
     heartbeat = 0.05

@@ -183,6 +183,12 @@ class Hub:
         self.post(PeerUp(member))
         return gone
 
+    def drop_peer(self, member: MemberId) -> None:
+        """Close the link to `member`, if there is one."""
+        peer = self._peers.get(member)
+        if peer is not None:
+            self.lose_peer(peer)
+
     @property
     def connections(self) -> int:
         return len(self._clients)

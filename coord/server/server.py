@@ -37,6 +37,7 @@ from coord.replica.inputs import (
     Event,
     FrameTooLong,
     HandOver,
+    MembersKnown,
     SnapshotInstalled,
     SnapshotRefused,
     SnapshotTaken,
@@ -45,11 +46,13 @@ from coord.replica.replica import Replica
 from coord.replica.status import quantiles_ms
 from coord.server.driver import drive
 from coord.server.hub import Hub
+from coord.server.roster import Roster
 from coord.server.settings import Address, Settings
 from coord.server.statistics import statistics_of
 from coord.storage.disk import Disk
 from coord.storage.files import Files, RealFiles
 from coord.storage.store import Store
+from coord.transport.handshake import Standpoint
 from coord.transport.links import Links
 from coord.version import __version__
 
@@ -92,7 +95,8 @@ async def serve(settings: Settings, until: Until, files: Files | None = None) ->
     member = MemberId(settings.id)
     with contextlib.ExitStack() as resources:
         clients = resources.enter_context(_listen("clients", settings.client))
-        peers = resources.enter_context(_listen("members", settings.peer)) if settings.peer is not None else None
+        at = settings.listens_to_members
+        peers = None if at is None else resources.enter_context(_listen("members", at))
         settings = replace(settings, client=replace(settings.client, port=clients.getsockname()[1]))
         store = Store.open(RealFiles(str(settings.data)) if files is None else files, member)
         server = _Server(settings, store)
@@ -125,6 +129,8 @@ class _Server:
         )
         self._hub: Hub = Hub(settings.limits, Words(lambda: statistics_of(self._replica, self._hub)))
         self._disk = Disk(store, self._hub.post, self._fail)
+        self._links = Links(self._standpoint, self._hub, "" if settings.join is None else str(settings.join))
+        self._roster = Roster(settings)
         self._clock = clock
         if store.snapshots.damaged:
             log.warning(
@@ -139,10 +145,9 @@ class _Server:
         settings = self._settings
         self._hub.listen(clients)
         log.info(
-            "coord %s: member %d of %d serves clients on %s, data in %s",
+            "coord %s: member %d serves clients on %s, data in %s",
             __version__,
             settings.id,
-            len(settings.voters),
             Address(*clients.getsockname()[:2]),
             self._store.directory,
         )
@@ -150,16 +155,7 @@ class _Server:
             nursery.start_soon(drive, self._replica, self._hub, self._disk, self._clock)
             nursery.start_soon(self._watch_disk)
             if peers is not None:
-                links = Links(
-                    MemberId(settings.id),
-                    self._store.incarnation,
-                    self._store.directory_id,
-                    {MemberId(member): (at.host, at.port) for member, at in settings.members.items()},
-                    self._cluster_id,
-                    self._directory_of,
-                    self._hub.adopt_peer,
-                )
-                nursery.start_soon(links.run, trio.SocketListener(trio.socket.from_stdlib_socket(peers)))
+                nursery.start_soon(self._links.run, trio.SocketListener(trio.socket.from_stdlib_socket(peers)))
             await until(settings.client)
             self._hub.stop_listening(clients)
             await self._hand_over()
@@ -179,11 +175,12 @@ class _Server:
 
     async def _hand_over(self) -> None:
         """Thesis §3.10: a leader that stops asks another to take over, which costs no election timeout."""
-        if not self._replica.raft.is_leader or len(self._settings.voters) == 1:
+        raft = self._replica.raft
+        if not raft.is_leader or len(raft.configuration.voters) == 1:
             return
         self._hub.post(HandOver())
         with trio.move_on_after(HAND_OVER_PATIENCE) as patience:
-            while self._replica.raft.is_leader:
+            while raft.is_leader:
                 await trio.sleep(HAND_OVER_POLL)
         if patience.cancelled_caught:
             log.warning("nobody took over within %g s; the others will elect a leader", HAND_OVER_PATIENCE)
@@ -198,9 +195,17 @@ class _Server:
         self._failure = error
         self._trio.run_sync_soon(self._failed.set)
 
-    def _cluster_id(self) -> int:
-        cluster = self._replica.machine.cluster
-        return cluster.id if cluster is not None else self._store.cluster_id
+    def _standpoint(self) -> Standpoint:
+        replica, store = self._replica, self._store
+        cluster = replica.machine.cluster
+        return Standpoint(
+            replica.member,
+            store.incarnation,
+            store.directory_id,
+            cluster.id if cluster is not None else store.cluster_id,
+            replica.raft.log.memberships[-1],
+            self._directory_of,
+        )
 
     def _directory_of(self, member: MemberId) -> int:
         known = self._replica.machine.members.announced.get(member)
@@ -211,6 +216,9 @@ class _Server:
             case ClusterKnown(cluster_id):
                 self._disk.adopt_cluster(cluster_id)
                 log.info("this is cluster %016x", cluster_id)
+            case MembersKnown(membership):
+                self._links.members_changed()
+                self._roster.tell(membership)
             case FrameTooLong(address, length, limit):
                 self._hub.complain(
                     "disconnected the client at %s: a request of %d bytes, and limits.max_frame_bytes is %d",

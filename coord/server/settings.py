@@ -5,8 +5,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from coord.raft.config import Config as RaftConfig
+from coord.raft.configuration import Seat
 from coord.raft.types import MemberId
 from coord.replica.config import MAX_FRAME_BYTES, SNAPSHOT_LOG_BYTES, ReplicaConfig
+
+WILDCARDS = ("0.0.0.0", "::")
+"""To listen on; no address to be reached at."""
 
 
 class ConfigError(Exception):
@@ -70,6 +74,9 @@ class Settings:
     client: Address = Address("127.0.0.1", 2181)
     peer: Address | None = None
     members: Mapping[int, Address] = field(default_factory=dict)
+    """Those that found a cluster together. Once it is founded, its own configuration counts."""
+    join: Address | None = None
+    """The peer address of any member of a cluster that this one is to join."""
     advertise_client: Address | None = None
     super_digest: str = ""
     reconfig: bool = False
@@ -81,7 +88,27 @@ class Settings:
 
     @property
     def voters(self) -> tuple[MemberId, ...]:
+        """The founders; nobody, if a cluster is to be joined."""
+        if self.join is not None:
+            return ()
         return tuple(MemberId(member) for member in sorted(self.members)) or (MemberId(self.id),)
+
+    @property
+    def seats(self) -> tuple[Seat, ...]:
+        """Where the founders reach each other."""
+        addresses = {MemberId(member): str(address) for member, address in self.members.items()}
+        return tuple(Seat(member, addresses.get(member, self.peer_address)) for member in self.voters)
+
+    @property
+    def listens_to_members(self) -> Address | None:
+        """Where; None: a cluster of one, which no other can join."""
+        return self.peer or self.members.get(self.id)
+
+    @property
+    def peer_address(self) -> str:
+        """What members are told; "" if there is nothing to tell, as a wildcard would mean their own machine to them."""
+        address = self.members.get(self.id) or self.peer
+        return "" if address is None or address.host in WILDCARDS else str(address)
 
     @property
     def client_address(self) -> Address:
@@ -94,12 +121,13 @@ class Settings:
             raft=RaftConfig(
                 member=MemberId(self.id),
                 voters=self.voters,
+                seats=self.seats,
                 incarnation=incarnation,
                 heartbeat_interval=self.timing.heartbeat,
                 election_timeout=self.timing.election,
             ),
             client_address=str(self.client_address),
-            peer_address=str(self.members.get(self.id, "")),
+            peer_address=self.peer_address,
             directory_id=directory_id,
             tick=self.timing.tick,
             min_session_timeout=self.timing.min_session,
@@ -132,8 +160,13 @@ def check(settings: Settings) -> None:
     if members and settings.id not in members:
         listed = ", ".join(str(member) for member in sorted(members))
         raise ConfigError(f"id = {settings.id}: not among the members listed ({listed}); give its number in [members]")
-    if len(members) > 1 and settings.peer is None:
-        raise ConfigError("peer is missing: a cluster of several members needs HOST:PORT to listen for the others")
+    if settings.join is not None and members:
+        raise ConfigError(
+            f"join = {str(settings.join)!r}: [members] are there as well; those who found a cluster list each other in"
+            " [members], and who joins one learns from it who they are: give one of the two"
+        )
+    if settings.join is not None and settings.peer is None:
+        raise ConfigError("peer is missing: who joins a cluster needs HOST:PORT to listen for the other members")
     if not 1 <= settings.id <= 0xFFFF_FFFF:
         raise ConfigError(f"id = {settings.id}: expected a number from 1 to 4294967295")
     if not 0 < timing.heartbeat * 4 <= timing.election:

@@ -1,10 +1,12 @@
 """Members that come and go while the others serve: a turn is a call, and an empty directory is a new replica."""
 
 import pytest
+from msgspec.structs import replace
 
 from coord.raft.leader import Leader
 from coord.raft.types import MemberId
 from coord.replica.changes import ALL_PATIENCE
+from coord.replica.inputs import MembersKnown
 from coord.replica.status import role_of
 from coord_protocol.errors import Code
 from coord_protocol.extensions import (
@@ -500,3 +502,26 @@ def test_everybody_knows_what_it_is() -> None:
     assert roles[MemberId(4)] == "learner"
     assert roles[MemberId(gone)] in ("removed", "candidate"), "if the last entry that it was sent told it"
     assert sorted(roles[member] for member in world.leader.raft.configuration.voters) == ["follower", "leader"]
+
+
+def test_whoever_keeps_the_links_is_told_of_each_configuration_that_holds() -> None:
+    """From the start, and when it is put in the place of another that was never decided."""
+    world = World(3)
+    world.pass_time(1.0)
+    first = next(event for event in world.events if isinstance(event, MembersKnown))
+    assert (first.membership.index, first.membership.configuration.voters) == (0, (1, 2, 3))
+    leader = world.leader
+    decided = leader.raft.log.memberships[-1]
+    assert MembersKnown(decided) in world.events
+
+    world.cut_off.add(leader.member)
+    leader.raft.change_members(replace(decided.configuration, learners=(MemberId(9),)), world.now)
+    undecided = leader.raft.log.memberships[-1]
+    world.pass_time(3.0)
+    assert MembersKnown(undecided) in world.events
+    world.events.clear()
+    world.cut_off.clear()
+    world.pass_time(3.0)
+
+    assert MembersKnown(decided) in world.events
+    assert MembersKnown(undecided) not in world.events

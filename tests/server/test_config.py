@@ -7,6 +7,8 @@ import pytest
 from click.testing import CliRunner
 
 from coord.cli import main
+from coord.raft.configuration import NOBODY, Seat
+from coord.raft.types import MemberId
 from coord.server.config import load_settings, parse_members
 from coord.server.settings import Address, ConfigError, Settings
 
@@ -49,6 +51,7 @@ def test_every_key_of_a_file(tmp_path: Path) -> None:
     replica = settings.replica_config(incarnation=3, directory_id=77)
     assert replica.client_address == "db2.example:2181"
     assert replica.peer_address == "db2.example:2281"
+    assert replica.raft.seats == (Seat(MemberId(1), "db1.example:2281"), Seat(MemberId(2), "db2.example:2281"))
     assert (replica.raft.incarnation, replica.raft.heartbeat_interval) == (3, 0.1)
 
 
@@ -87,7 +90,9 @@ def test_nothing_at_all_is_a_cluster_of_one() -> None:
         ("[limits]\nmax_connections = 1.5", "limits.max_connections = 1.5: expected a whole number"),
         ("limits = 3", "limits = 3: expected"),
         ("id = 3\npeer='a:1'\n[members]\n1 = 'a:1'\n2 = 'b:1'", "id = 3: not among the members listed (1, 2)"),
-        ("[members]\n1 = 'a:1'\n2 = 'b:1'", "peer is missing"),
+        ("join = 'a:1'", "peer is missing: who joins a cluster needs HOST:PORT"),
+        ("peer='b:1'\njoin = 'a:1'\n[members]\n1 = 'a:1'", "join = 'a:1': [members] are there as well; "),
+        ("peer='b:1'\njoin = 'a'", "join = 'a': expected HOST:PORT"),
         ("peer='a:1'\n[members]\n1 = 'a:1'\n2 = 'b'", "'b': expected HOST:PORT"),
         ("members = 'a'", "members = 'a': expected"),
         ("log_level = 'loud'", "log_level = 'loud': expected debug, info"),
@@ -118,3 +123,29 @@ def test_a_file_that_is_not_there() -> None:
     result = CliRunner().invoke(main, ["serve", "--config", "/nowhere/coord.toml"])
     assert result.exit_code == 1
     assert "/nowhere/coord.toml: No such file or directory; give a readable file" in result.output
+
+
+def test_a_member_that_joins_brings_no_configuration_of_its_own(tmp_path: Path) -> None:
+    settings = load(tmp_path, "id = 4\npeer = 'db4.example:2281'\njoin = 'db1.example:2281'")
+    replica = settings.replica_config(incarnation=1, directory_id=77)
+    assert settings.join == Address("db1.example", 2281)
+    assert replica.raft.first == NOBODY
+    assert replica.peer_address == "db4.example:2281"
+
+
+@pytest.mark.parametrize(
+    ("text", "listens", "told"),
+    [
+        ("", None, ""),
+        ("peer = 'a:1'", Address("a", 1), "a:1"),
+        ("peer = '0.0.0.0:1'", Address("0.0.0.0", 1), ""),
+        ("peer = '[::]:1'\n[members]\n1 = 'a:2'", Address("::", 1), "a:2"),
+        ("[members]\n1 = 'a:2'\n2 = 'b:2'", Address("a", 2), "a:2"),
+    ],
+)
+def test_where_other_members_find_it(tmp_path: Path, text: str, listens: Address | None, told: str) -> None:
+    """It listens at `peer`, and else where [members] says that it is; and nobody is told a wildcard."""
+    settings = load(tmp_path, text)
+    assert settings.listens_to_members == listens
+    assert settings.peer_address == told
+    assert settings.seats[0].address == told

@@ -318,6 +318,24 @@ async def test_a_new_link_replaces_the_old_one() -> None:
         theirs.close()
 
 
+async def test_a_link_that_is_of_no_more_use_is_dropped_after_what_was_sent() -> None:
+    """To a member that was removed: the last message told it so."""
+    async with stage() as one:
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        with theirs:
+            gone = one.hub.adopt_peer(OTHER, ours)
+            one.hub.send([(OTHER, [NewerTerm(Term(1))])])
+
+            one.hub.drop_peer(OTHER)
+
+            one.hub.drop_peer(OTHER)
+            assert gone.is_set()
+            assert theirs.recv(100) == encode_frame([NewerTerm(Term(1))])
+            assert is_closed(theirs)
+            assert await one.gather() == [PeerUp(OTHER), PeerLost(OTHER)]
+
+
 @pytest.mark.parametrize("garbage", [b"\0\0\0\5hello", b"\xff\xff\xff\xff", b"GET / HTTP/1.1\r\n\r\n"])
 async def test_garbage_on_a_link_ends_it(garbage: bytes) -> None:
     async with stage() as one:
