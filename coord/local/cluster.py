@@ -82,6 +82,8 @@ class LocalCluster:
         self._network = network
         self._options = options
         self._paused: set[int] = set()
+        self._joined: set[int] = set()
+        """Those that are no founders."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -105,6 +107,20 @@ class LocalCluster:
     def servers(self) -> str:
         """What clients connect to."""
         return ",".join(map(self.address, self.members))
+
+    async def add(self) -> int:
+        """One more member, not started: it joins the others, once it runs and one of them is told that it may. Returns
+        its number."""
+        member = max(self.members) + 1
+        self._client_ports[member], self._peer_ports[member] = free_ports(2)
+        self._joined.add(member)
+        if self._network is not None:
+            await self._network.add(member, self._peer_ports[member])
+        return member
+
+    def peer_address(self, member: int) -> str:
+        """Where other members reach it."""
+        return self._network.address(member) if self._network is not None else f"{LOOPBACK}:{self._peer_ports[member]}"
 
     def address(self, member: int) -> str:
         """Where the member listens for clients."""
@@ -213,16 +229,14 @@ class LocalCluster:
         return f"member {member} {end}\n{self.last_words(member)}".rstrip()
 
     def _command(self, member: int) -> list[str]:
-        members = ",".join(f"{other}={self._peer_address(member, other)}" for other in self.members)
+        founders = [other for other in self.members if other not in self._joined]
+        if member in founders:
+            way_in = ("--members", ",".join(f"{other}={self.peer_address(other)}" for other in founders))
+        else:
+            way_in = ("--join", self.peer_address(next(iter(self.processes), founders[0])))
         return [
-            *(sys.executable, "-m", "coord", "serve", "--id", str(member), "--members", members),
+            *(sys.executable, "-m", "coord", "serve", "--id", str(member), *way_in),
             *("--data", str(self.directory / f"member-{member}")),
             *("--client", self.address(member), "--peer", f"{LOOPBACK}:{self._peer_ports[member]}"),
             *self._options,
         ]
-
-    def _peer_address(self, member: int, other: int) -> str:
-        """Where `member` reaches `other`."""
-        return (
-            f"{LOOPBACK}:{self._peer_ports[other]}" if self._network is None else self._network.address(member, other)
-        )

@@ -1,28 +1,30 @@
 """The network between the members of a local cluster, which can be cut without root's rights.
 
     async with open_network({1: 2281, 2: 2282, 3: 2283}) as network:
-        network.address(1, 2)               # what member 1 is told is the address of member 2
+        network.address(2)                  # what all members are told is the address of member 2
         network.partition([1], [2, 3])
         network.heal()
 
-Each member reaches each other one through a forwarder of its own, which copies bytes both ways. Where the network is
-cut a forwarder holds what it has: nothing arrives, no connection is reset, and new ones get no answer; as if a cable
-was pulled, and unlike a process that dies. When it is healed, what was held goes on its way, as TCP would send it
-again; and who dialled in vain is turned away, to dial anew. A direction can be cut alone.
+Each member is reached through a forwarder, which copies bytes both ways. Who dials shows in the hello that comes first
+(`coord.transport.handshake`). Where the network is cut a forwarder holds what it has: nothing arrives, no connection is
+reset, and new ones get no answer; as if a cable was pulled, and unlike a process that dies. When it is healed, what was
+held goes on its way, as TCP would send it again; and who dialled in vain is turned away, to dial anew. A direction can
+be cut alone.
 
 Only members are cut off from each other. Clients go on to reach all of them; it is the members of a minority that
 turn them away.
 """
 
+from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from itertools import permutations
 from typing import Final
 
 import trio
 
 from coord.local.ports import LOOPBACK
+from coord.transport.handshake import sender_of
 
 PIECE_BYTES: Final = 65536
 
@@ -30,17 +32,22 @@ PIECE_BYTES: Final = 65536
 class Network:
     """Made by `open_network`."""
 
-    def __init__(self, peer_ports: Mapping[int, int], listeners: Mapping[tuple[int, int], trio.SocketListener]) -> None:
-        """`listeners`: by who dials, and whom."""
-        self._peer_ports = peer_ports
-        self._listeners = listeners
-        self._ways = {pair: _Way() for pair in listeners}
+    def __init__(self, nursery: trio.Nursery) -> None:
+        """`nursery`: of the forwarders."""
+        self._nursery = nursery
+        self._addresses: dict[int, str] = {}
+        self._ways: defaultdict[tuple[int, int], _Way] = defaultdict(_Way)
+        """By who sends, and to whom."""
 
-    def address(self, sender: int, receiver: int) -> str:
-        """Where `sender` reaches `receiver`. Its own address is where it listens."""
-        if sender == receiver:
-            return f"{LOOPBACK}:{self._peer_ports[sender]}"
-        return f"{LOOPBACK}:{self._listeners[sender, receiver].socket.getsockname()[1]}"
+    async def add(self, member: int, peer_port: int) -> None:
+        """One more member, which listens, or will listen, on this port."""
+        (listener,) = await trio.open_tcp_listeners(0, host=LOOPBACK)
+        self._addresses[member] = f"{LOOPBACK}:{listener.socket.getsockname()[1]}"
+        self._nursery.start_soon(trio.serve_listeners, partial(self._forward, member, peer_port), [listener])
+
+    def address(self, member: int) -> str:
+        """Where the others reach it."""
+        return self._addresses[member]
 
     def partition(self, *sides: Collection[int], one_way: bool = False) -> None:
         """From now on nobody reaches anybody on another side. Who is on no side goes on to reach all.
@@ -55,7 +62,7 @@ class Network:
 
     def isolate(self, member: int) -> None:
         """Cut one off from all others."""
-        self.partition([member], [other for other in self._peer_ports if other != member])
+        self.partition([member], [other for other in self._addresses if other != member])
 
     def heal(self) -> None:
         """Everybody reaches everybody."""
@@ -67,23 +74,38 @@ class Network:
             for receiver in receivers:
                 self._ways[sender, receiver].cut()
 
-    async def run(self) -> None:
-        """Forward until cancelled."""
-        async with trio.open_nursery() as forwarders:
-            for (sender, receiver), listener in self._listeners.items():
-                there, back = self._ways[sender, receiver], self._ways[receiver, sender]
-                forward = partial(_forward, self._peer_ports[receiver], there, back)
-                forwarders.start_soon(trio.serve_listeners, forward, [listener])
+    async def _forward(self, receiver: int, port: int, dialler: trio.SocketStream) -> None:
+        """One connection, until both ends have closed or broken it."""
+        with dialler.socket:
+            beginning = b""
+            while (sender := sender_of(beginning)) is None:
+                piece = await _receive(dialler)
+                if not piece:
+                    return
+                beginning += piece
+            there, back = self._ways[sender, receiver], self._ways[receiver, sender]
+            if not (there.is_passable and back.is_passable):  # connecting takes packets both ways
+                await there.passable()
+                await back.passable()
+                return
+            try:
+                acceptor = await trio.open_tcp_stream(LOOPBACK, port)
+            except OSError:  # nobody listens
+                return
+            with acceptor.socket:
+                async with trio.open_nursery() as pumps:
+                    pumps.start_soon(_pump, dialler, acceptor, there, beginning)
+                    pumps.start_soon(_pump, acceptor, dialler, back)
 
 
 @asynccontextmanager
 async def open_network(peer_ports: Mapping[int, int]) -> AsyncIterator[Network]:
     """Forwarders for the members that will listen on these ports, as long as the scope lasts."""
-    pairs = list(permutations(peer_ports, 2))
-    network = Network(peer_ports, {pair: (await trio.open_tcp_listeners(0, host=LOOPBACK))[0] for pair in pairs})
     try:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(network.run)
+            network = Network(nursery)
+            for member, port in peer_ports.items():
+                await network.add(member, port)
             yield network
             nursery.cancel_scope.cancel()
     except BaseExceptionGroup as group:
@@ -116,26 +138,10 @@ class _Way:
         return self._opened.is_set()
 
 
-async def _forward(port: int, there: _Way, back: _Way, dialler: trio.SocketStream) -> None:
-    """One connection, until both ends have closed or broken it."""
-    with dialler.socket:
-        if not (there.is_passable and back.is_passable):  # connecting takes packets both ways
-            await there.passable()
-            await back.passable()
-            return
-        try:
-            acceptor = await trio.open_tcp_stream(LOOPBACK, port)
-        except OSError:  # nobody listens
-            return
-        with acceptor.socket:
-            async with trio.open_nursery() as pumps:
-                pumps.start_soon(_pump, dialler, acceptor, there)
-                pumps.start_soon(_pump, acceptor, dialler, back)
-
-
-async def _pump(source: trio.SocketStream, sink: trio.SocketStream, way: _Way) -> None:
-    """What comes from `source`, its end included, goes to `sink` as far as the way is open."""
-    while piece := await _receive(source):
+async def _pump(source: trio.SocketStream, sink: trio.SocketStream, way: _Way, beginning: bytes = b"") -> None:
+    """What comes from `source`, its end included, goes to `sink` as far as the way is open, after `beginning`."""
+    while piece := beginning or await _receive(source):
+        beginning = b""
         await way.passable()
         try:
             await sink.send_all(piece)
