@@ -157,9 +157,6 @@ def check(settings: Settings) -> None:
     if not __debug__:
         raise ConfigError("python -O removes checks that keep data safe; start it without -O")
     members, timing = settings.members, settings.timing
-    if members and settings.id not in members:
-        listed = ", ".join(str(member) for member in sorted(members))
-        raise ConfigError(f"id = {settings.id}: not among the members listed ({listed}); give its number in [members]")
     if settings.join is not None and members:
         raise ConfigError(
             f"join = {str(settings.join)!r}: [members] are there as well; those who found a cluster list each other in"
@@ -167,6 +164,9 @@ def check(settings: Settings) -> None:
         )
     if settings.join is not None and settings.peer is None:
         raise ConfigError("peer is missing: who joins a cluster needs HOST:PORT to listen for the other members")
+    if members and settings.id not in members:
+        listed = ", ".join(str(member) for member in sorted(members))
+        raise ConfigError(f"id = {settings.id}: not among the members listed ({listed}); give its number in [members]")
     if not 1 <= settings.id <= 0xFFFF_FFFF:
         raise ConfigError(f"id = {settings.id}: expected a number from 1 to 4294967295")
     if not 0 < timing.heartbeat * 4 <= timing.election:

@@ -93,7 +93,7 @@ class Hello:
     """Whom the sender believes to talk to, or `WHOEVER`."""
 
     incarnation: int
-    """How often the sender was started on its data directory."""
+    """Another one for each start of the sender."""
 
     directory: int
     """The id of the sender's data directory."""

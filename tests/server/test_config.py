@@ -91,7 +91,7 @@ def test_nothing_at_all_is_a_cluster_of_one() -> None:
         ("limits = 3", "limits = 3: expected"),
         ("id = 3\npeer='a:1'\n[members]\n1 = 'a:1'\n2 = 'b:1'", "id = 3: not among the members listed (1, 2)"),
         ("join = 'a:1'", "peer is missing: who joins a cluster needs HOST:PORT"),
-        ("peer='b:1'\njoin = 'a:1'\n[members]\n1 = 'a:1'", "join = 'a:1': [members] are there as well; "),
+        ("id = 4\npeer='b:1'\njoin = 'a:1'\n[members]\n1 = 'a:1'", "join = 'a:1': [members] are there as well; "),
         ("peer='b:1'\njoin = 'a'", "join = 'a': expected HOST:PORT"),
         ("peer='a:1'\n[members]\n1 = 'a:1'\n2 = 'b'", "'b': expected HOST:PORT"),
         ("members = 'a'", "members = 'a': expected"),
