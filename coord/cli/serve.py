@@ -29,6 +29,13 @@ from coord.storage.errors import StorageError
 @click.option("--log-level", help="debug, info, warning or error.  [default: info]")
 @click.option("--heartbeat", "timing__heartbeat", type=float, help="Seconds between a leader's signs of life.")
 @click.option("--election", "timing__election", type=float, help="Seconds of a leader's silence before an election.")
+@click.option(
+    "--lease-reads/--no-lease-reads",
+    "timing__lease_reads",
+    default=None,
+    help="Linearizable reads without a round, by leases that rely on clocks.  [default: no-lease-reads]",
+)
+@click.option("--max-clock-drift", "timing__max_clock_drift", type=float, help="What those clocks may differ by: 0.1.")
 @click.option("--tick", "timing__tick", type=float, help="Seconds for which keep-alives gather.")
 @click.option("--min-session", "timing__min_session", type=float, help="Shortest session timeout, in seconds.")
 @click.option("--max-session", "timing__max_session", type=float, help="Longest session timeout, in seconds.")

@@ -4,7 +4,7 @@ The contract
 ------------
 A driver owns one `Raft` and steps it in turns. A turn is any number of inputs, `advance_time` first, and then
 `take_ready` once. Inputs never block and never call back. `now` is a local monotonic clock in seconds; it
-never goes backwards.
+never goes backwards, and is read after the inputs of the turn have arrived (`lease` relies on that).
 
     advance_time(now)                 at the latest when next_deadline() is reached
     step(sender, message, now)        from a peer; may be lost, late, repeated or out of order, but never
@@ -86,7 +86,7 @@ behind          of a peer: it needs runs that the leader's log does not hold any
 turn, ready     inputs in, then what to do about them out
 
 Where to look: the rules for all servers are in `server`, the others in the file of their role, `follower`,
-`candidate` or `leader`; what must always hold, in `invariants`.
+`candidate` or `leader`; linearizable reads in `reads` and `lease`; what must always hold, in `invariants`.
 """
 
 from .codec import MalformedMessage, decode_message, encode_message

@@ -13,8 +13,9 @@
     9  ReadIndexReply   term batch index
    10  NewerTerm        term
    11  OfferSnapshot    term round index snapshot_term
+   12  AppendReply      term round match_index lent_ms; 1 stands for a lent_ms of 0
 
-Terms, indexes, rounds and batches take 8 bytes, lengths and counts 4, flags 1. A run's first index is not
+Terms, indexes, rounds and batches take 8 bytes, lengths, counts and milliseconds 4, flags 1. A run's first index is not
 sent: it follows from what comes before it. The data of runs is copied once, into the message.
 
 What is decoded obeys everything that `Raft` takes for granted about a single message; anything else is
@@ -46,6 +47,7 @@ from .types import MAX_NUMBER, MAX_RUN_BYTES, MAX_RUNS, Run
 _APPEND = Struct(">BQQQQQI")
 _RUN = Struct(">IQI")
 _APPEND_REPLY = Struct(">BQQQ")
+_LENDING_APPEND_REPLY = Struct(">BQQQI")
 _APPEND_REJECTED = Struct(">BQQQQQ")
 _REQUEST_PRE_VOTE = Struct(">BQQQ")
 _PRE_VOTE_REPLY = Struct(">BQB")
@@ -67,7 +69,9 @@ def encode_message(message: Message) -> bytes:
     match message:  # the most frequent first
         case Append():
             return _encode_append(message)
-        case AppendReply(term, round_, match_index):
+        case AppendReply(term, round_, match_index, lent_ms):
+            if lent_ms:
+                return _LENDING_APPEND_REPLY.pack(12, term, round_, match_index, lent_ms)
             return _APPEND_REPLY.pack(1, term, round_, match_index)
         case AppendRejected(term, round_, prev_index, hint_index, hint_term):
             return _APPEND_REJECTED.pack(2, term, round_, prev_index, hint_index, hint_term)
@@ -209,6 +213,12 @@ def _decode_rare(kind: int, body: bytes) -> Message:
             if index == 0:
                 raise MalformedMessage("an offer of a snapshot of nothing")
             return OfferSnapshot(term, round_, index, snapshot_term)
+        case 12:
+            _, term, round_, match_index, lent_ms = _LENDING_APPEND_REPLY.unpack(body)
+            _check_numbers(term, round_, match_index)
+            if lent_ms == 0:
+                raise MalformedMessage("a promise of no duration")
+            return AppendReply(term, round_, match_index, lent_ms)
         case -1:
             raise MalformedMessage("an empty message")
         case _:

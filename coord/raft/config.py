@@ -36,6 +36,16 @@ class Config:
     """How long to wait for pre-votes before asking again, times 1 … 2. Short, as a pre-vote disturbs
     nobody."""
 
+    lease_reads: bool = False
+    """Whether this member promises its leaders to help nobody to replace them for T, whatever happens, and answers
+    reads on the strength of such promises, without a round, when it leads itself (`lease`). A leader that dies is
+    missed for T at least, then. Turn it off only while the member is down, for longer than T."""
+
+    max_clock_drift: float = 0.1
+    """With lease_reads: while the fastest clock of any member goes on by a second, the slowest goes on by a second
+    times 1 less this. A quartz clock is off by less than 0.0002. If the bound is broken reads may be stale; nothing
+    else is at stake."""
+
     max_append_bytes: int = 1 << 20
     """Runs go into one Append up to this size, at least one. 1 MiB: a few milliseconds of a 1 Gbit/s link."""
 
@@ -59,6 +69,7 @@ class Config:
         assert self.heartbeat_interval > 0
         assert 2 * self.heartbeat_interval <= self.election_timeout, "one lost heartbeat must not start an election"
         assert self.pre_vote_interval > 0
+        assert 0 <= self.max_clock_drift < 1
         assert 0 < self.max_append_bytes <= MAX_RUN_BYTES
         assert self.max_inflight_appends > 0
         assert self.max_inflight_bytes > 0

@@ -57,10 +57,15 @@ class Follower:
         """Leader stickiness (thesis §4.2.3): whether there is a leader that we would not vote out."""
         return now - self.contact < raft.config.election_timeout
 
-    def on_append(self, raft: "Raft", message: Append, now: float) -> None:
-        """§5.3: take the runs in if our log holds what comes before them, and learn what is committed."""
+    def _hear(self, raft: "Raft", now: float) -> None:
+        """The leader has spoken."""
         self.contact = now
         self.deadline = now + self.silence
+        raft.promise.renew(now)
+
+    def on_append(self, raft: "Raft", message: Append, now: float) -> None:
+        """§5.3: take the runs in if our log holds what comes before them, and learn what is committed."""
+        self._hear(raft, now)
         log = raft.log
         last, runs = message.prev_index, message.runs
         if not log.has(last, message.prev_term):
@@ -95,8 +100,7 @@ class Follower:
 
     def on_offer(self, raft: "Raft", sender: MemberId, message: OfferSnapshot, now: float) -> None:
         """Paper §7: the leader cannot go on from where our log ends. If we are that far already, it should know."""
-        self.contact = now
-        self.deadline = now + self.silence
+        self._hear(raft, now)
         self.round = max(self.round, message.round)
         place = Place(message.index, message.snapshot_term)
         if raft.commit_index >= place.index:
@@ -140,7 +144,10 @@ class Follower:
 
     def on_time(self, raft: "Raft", now: float) -> None:
         """The leader is silent: find out whether an election would help (§5.2, thesis §9.6). Who has no vote waits."""
-        if raft.configuration.has_vote(raft.member):
+        if raft.promise.binds(now):
+            # So are the others, and until the same moment, if they heard the leader's last words: let one be first.
+            self.deadline = raft.promise.until + raft.config.heartbeat_interval * raft.jitter()
+        elif raft.configuration.has_vote(raft.member):
             raft.become_candidate(now, pre=True)
         elif raft.leader is not None:
             raft.become_follower(raft.term, None, now)
@@ -178,7 +185,7 @@ class Follower:
         if match_index > self.replied_match or self.round > self.replied_round:
             self.replied_match = match_index
             self.replied_round = self.round
-            raft.send(leader, AppendReply(raft.term, self.round, match_index))
+            raft.send(leader, AppendReply(raft.term, self.round, match_index, raft.promise.lent_ms))
         if self.rejected is not None:
             if self.rejected.prev_index > self.match_index:  # else what was missing came later in the turn
                 raft.send(leader, self.rejected)

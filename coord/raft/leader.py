@@ -11,12 +11,14 @@ empty Append that starts a round; it follows us, votes in our quorums and confir
 """
 
 from collections.abc import Callable
+from math import inf
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from .configuration import ChangeUnderWay, Configuration, encode_configuration
+from .lease import Heartbeats
 from .messages import Append, AppendRejected, AppendReply, OfferSnapshot, ReadIndex, ReadIndexReply, TimeoutNow
 from .progress import Progress
 from .quorum import Value, agreed
@@ -48,6 +50,7 @@ class Majority:
 _match_index = attrgetter("match_index")
 _acked_round = attrgetter("acked_round")
 _contact = attrgetter("contact")
+_lent_until = attrgetter("lent_until")
 
 
 class Transfer:
@@ -67,10 +70,10 @@ class Leader:
     """What a member holds while it leads one term."""
 
     __slots__ = (
-        "_beat_at",
-        "_beat_round",
         "_disk_moved",
+        "_heartbeats",
         "_majorities",
+        "_may_be_replaced",
         "_peers",
         "deadline",
         "progress",
@@ -95,9 +98,10 @@ class Leader:
         self.transfer: Transfer | None = None
         self.deadline = now + raft.config.heartbeat_interval
         """The next heartbeat."""
-        self._beat_round = NO_ROUND
-        self._beat_at = now
-        """The round of the latest heartbeat, and when it began: what round trips are measured by."""
+        self._heartbeats = Heartbeats(raft.config)
+        self._heartbeats.begin(self.round, now)
+        self._may_be_replaced = False
+        """Whether we ever asked somebody to stand for election in spite of what was promised to us."""
         self._disk_moved = False
         """Whether somebody's durable index moved in this turn."""
         log.append(Run(self.term_start, 1, raft.term, b""))
@@ -185,8 +189,14 @@ class Leader:
         peer = self.progress.get(sender)
         if peer is None:
             return  # it is a member no more
-        if peer.acked_round < self._beat_round <= message.round:
-            peer.round_trip = now - self._beat_at
+        heartbeat = self._heartbeats.confirmed_by(message.round)
+        if heartbeat is not None:
+            round_, began = heartbeat
+            if peer.acked_round < round_:
+                peer.round_trip = now - began
+            if message.lent_ms:
+                lent = message.lent_ms / 1000 * (1 - raft.config.max_clock_drift)
+                peer.lent_until = max(peer.lent_until, began + lent)
         peer.answered(message.round, now)
         if peer.acknowledge(message.match_index):
             self._disk_moved = True
@@ -263,24 +273,27 @@ class Leader:
             raft.happen(TransferAborted(raft.term, self.transfer.target))
             self.transfer = None
         self.deadline = now + raft.config.heartbeat_interval
-        self.round = self._beat_round = Round(self.round + 1)
-        self._beat_at = now
+        self.round = Round(self.round + 1)
+        self._heartbeats.begin(self.round, now)
 
     # The end of a turn.
 
     def finish_turn(self, raft: "Raft") -> None:
-        """Commit what a majority holds, start a round for the reads that came, feed the peers."""
+        """Commit what a majority holds, feed the peers; answer the reads that came, or start a round for them."""
         if self._disk_moved:
             self._disk_moved = False
             self._advance_commit(raft)
             if raft.configuration.is_joint:
                 self._end_change(raft)
         if self.reads.waiting and raft.commit_index >= self.term_start:
-            self.round = Round(self.round + 1)
-            self.reads.start(self.round, raft.commit_index)
+            if self._holds_lease(raft):
+                self._answer(raft, self.reads.take_all(raft.commit_index))
+            else:
+                self.round = Round(self.round + 1)
+                self.reads.start(self.round, raft.commit_index)
         self._replicate(raft)
         if self.reads.under_way:
-            self._answer_reads(raft)
+            self._answer_confirmed(raft)
         if self.transfer is not None:
             self._go_on_with_transfer(raft, self.transfer)
 
@@ -341,10 +354,19 @@ class Leader:
         assert place.index >= raft.log.start.index, "the log was cut where no snapshot stands"
         return OfferSnapshot(raft.term, self.round, place.index, place.term)
 
-    def _answer_reads(self, raft: "Raft") -> None:
+    def _holds_lease(self, raft: "Raft") -> bool:
+        """Thesis §6.4.1: nobody else can lead at this turn's time."""
+        if self._may_be_replaced or not raft.config.lease_reads:
+            return False
+        return raft.now < min([majority.agrees_on(inf, _lent_until) for majority in self._majorities])
+
+    def _answer_confirmed(self, raft: "Raft") -> None:
         """Thesis §6.4: a majority took us for the leader in a round that began after these reads came."""
         round_ = min([majority.agrees_on(self.round, _acked_round) for majority in self._majorities])
-        for index, request in self.reads.take_confirmed(round_):
+        self._answer(raft, self.reads.take_confirmed(round_))
+
+    def _answer(self, raft: "Raft", reads: list[tuple[Index, ReadRequest]]) -> None:
+        for index, request in reads:
             if request.asker is None:
                 raft.answer_read(request.number, index)
             else:
@@ -355,4 +377,5 @@ class Leader:
             peer = self.progress.get(transfer.target)
             if peer is not None and peer.match_index == raft.log.last_index:
                 transfer.asked_round = self.round
+                self._may_be_replaced = True
                 raft.send(transfer.target, TimeoutNow(raft.term))

@@ -90,6 +90,8 @@ class AppendReply(msgspec.Struct, frozen=True, gc=False):
     """The newest round among the Appends of this term that were accepted, and among its offers."""
     match_index: Index
     """Durable here and equal to the leader's log up to this index."""
+    lent_ms: int = 0
+    """For so long after that round arrived the sender helps nobody to replace this leader (`lease`)."""
 
 
 class AppendRejected(msgspec.Struct, frozen=True, gc=False):

@@ -16,6 +16,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from .config import Config
+from .lease import NEVER
 from .types import BEFORE_FIRST, NO_ROUND, Index, MemberId, Round
 
 
@@ -43,6 +44,9 @@ class Progress:
 
     round_trip: float | None = None
     """From the newest heartbeat that it answered to the answer, its turn and ours included. None before the first."""
+
+    lent_until: float = NEVER
+    """Until then, by our clock, it helps nobody to replace us."""
 
     acked_round: Round = NO_ROUND
     """Newest round in which the peer still took us for the leader."""

@@ -11,6 +11,8 @@ All requests of a turn share one round, and its number rides on whatever Appends
 from a follower's client travels to the leader in a batch with the others of its turn, and only the index
 comes back.
 
+A leader that holds a lease (`lease`) answers at once instead of step 3.
+
 Nothing here is retried: requests that wait when a leader is lost are forgotten, as the log's state is not
 affected and the caller knows best whether anybody still wants the answer.
 """
@@ -50,6 +52,14 @@ class ReadRounds:
         while self.under_way and self.under_way[0][0] <= round_:
             _, index, requests = self.under_way.popleft()
             confirmed += [(index, request) for request in requests]
+        return confirmed
+
+    def take_all(self, commit_index: Index) -> list[tuple[Index, ReadRequest]]:
+        """All reads, for a leader that needs no round to know that it leads; in the order in which they came."""
+        confirmed = [(index, request) for _, index, requests in self.under_way for request in requests]
+        confirmed += [(commit_index, request) for request in self.waiting]
+        self.under_way.clear()
+        self.waiting = []
         return confirmed
 
 

@@ -12,6 +12,7 @@ from .config import Config
 from .configuration import UNTOLD, Configuration, Membership
 from .follower import NO_CONTACT, Follower
 from .leader import Leader
+from .lease import Promise
 from .log import Log
 from .messages import (
     Append,
@@ -67,6 +68,7 @@ class Raft:
         "notices",
         "now",
         "outbox",
+        "promise",
         "role",
         "snapshot",
         "term",
@@ -98,6 +100,8 @@ class Raft:
         self._batches = 0
         self._distrusted: MemberId | None = None
         self._distrusted_until = now
+        self.promise = Promise(config, now)
+        """Which we gave to the leaders that we heard, in whatever role and term."""
         self.outbox: list[Outgoing] = []
         self.notices: list[Outgoing] = []
         """What leaves with this turn."""
@@ -111,7 +115,7 @@ class Raft:
 
         # A cluster that starts must not wait for the silence of a leader that never was.
         self.role: Role = Follower(now, config.heartbeat_interval * (1 + jitter()), NO_CONTACT)
-        if self.configuration.members == (self.member,):
+        if self.configuration.members == (self.member,) and not self.promise.binds(now):
             self.become_candidate(now, pre=True)
 
     # What there is to see.
@@ -184,6 +188,7 @@ class Raft:
                     role.on_vote_reply(self, sender, message, now)
             case TimeoutNow():
                 if isinstance(role, Follower) and sender == self.leader and self.configuration.has_vote(self.member):
+                    self.promise.release()
                     self.become_candidate(now, pre=False, transfer=True)
             case OfferSnapshot():
                 follower = self._follow(sender, now)
@@ -327,7 +332,7 @@ class Raft:
                 return True  # it only asks about that term
             case PreVoteReply() if message.granted:
                 return True  # it only repeats the term that we asked about
-            case RequestVote() if not message.transfer and self.role.hears_leader(now, self):
+            case RequestVote() if not message.transfer and self._is_loyal(now):
                 # Thesis §4.2.3: entering the term would already unseat the leader that we hear.
                 self.send(sender, VoteReply(self.term, granted=False))
                 return False
@@ -364,10 +369,14 @@ class Raft:
 
     # Votes: §5.2, §5.4.1; thesis §9.6.
 
+    def _is_loyal(self, now: float) -> bool:
+        """Whether we must not help to replace a leader: because we hear it, or promised it."""
+        return self.role.hears_leader(now, self) or self.promise.binds(now)
+
     def _on_request_pre_vote(self, sender: MemberId, message: RequestPreVote, now: float) -> None:
         if (
             message.term > self.term
-            and not self.role.hears_leader(now, self)
+            and not self._is_loyal(now)
             and self.log.is_up_to_date(message.last_index, message.last_term)
         ):
             self.send(sender, PreVoteReply(message.term, granted=True))
@@ -377,7 +386,7 @@ class Raft:
     def _on_request_vote(self, sender: MemberId, message: RequestVote, now: float) -> None:
         if (
             self.voted_for not in (None, sender)
-            or (self.role.hears_leader(now, self) and not message.transfer)
+            or (self._is_loyal(now) and not message.transfer)
             or not self.log.is_up_to_date(message.last_index, message.last_term)
         ):
             self.send(sender, VoteReply(self.term, granted=False))

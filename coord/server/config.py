@@ -10,6 +10,7 @@
     1 = "127.0.0.1:2281"
     [timing]                                # seconds
     heartbeat = 0.05
+    lease_reads = true                      # linearizable reads cost no round; relies on clocks: see `Timing`
     [limits]
     max_connections = 10_000
     [snapshots]

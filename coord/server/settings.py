@@ -36,6 +36,15 @@ class Timing:
     election: float = 0.5
     """A leader not heard for one to two times this long is replaced; one whose connection broke, at once."""
 
+    lease_reads: bool = False
+    """Linearizable reads (sync) need no round trip from the leader to a majority: members promise to elect nobody else
+    for `election` after each heartbeat. So a leader that dies is missed for that long at least, and a clock that breaks
+    `max_clock_drift` may make a read stale. Read only at start; to turn it off, stop the member for longer than
+    `election`."""
+
+    max_clock_drift: float = 0.1
+    """By what part of the time the clocks of any two members may run apart, at most, for lease_reads to be right."""
+
     tick: float = 0.1
     """Keep-alives gather this long into one log entry."""
 
@@ -125,6 +134,8 @@ class Settings:
                 incarnation=incarnation,
                 heartbeat_interval=self.timing.heartbeat,
                 election_timeout=self.timing.election,
+                lease_reads=self.timing.lease_reads,
+                max_clock_drift=self.timing.max_clock_drift,
             ),
             client_address=str(self.client_address),
             peer_address=self.peer_address,
@@ -173,6 +184,11 @@ def check(settings: Settings) -> None:
         raise ConfigError(
             f"timing.election = {timing.election}: expected at least four heartbeats ({timing.heartbeat} s each), "
             "or a healthy leader would be replaced over one late message"
+        )
+    if not 0 <= timing.max_clock_drift < 1:
+        raise ConfigError(
+            f"timing.max_clock_drift = {timing.max_clock_drift}: expected a part of the time from 0 to less than 1, "
+            "like 0.1"
         )
     if not 0 < timing.min_session <= timing.max_session:
         raise ConfigError(

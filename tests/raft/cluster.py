@@ -140,10 +140,13 @@ class Cluster:
         jitter: Callable[[], float],
         template: Config | None = None,
         disks: Mapping[MemberId, Stored] | None = None,
+        rates: Mapping[MemberId, float] | None = None,
     ) -> None:
+        """`rates`: how fast a member's clock runs, if it is not right."""
         voters = tuple(MemberId(number + 1) for number in range(size))
         template = template or Config(member=voters[0], voters=voters, incarnation=0)
         self.now = 0.0
+        self.rates = dict.fromkeys(voters, 1.0) | dict(rates or {})
         self.wire: list[Letter] = []
         self.members = {
             voter: Member(replace(template, member=voter, voters=voters, incarnation=0)) for voter in voters
@@ -161,6 +164,16 @@ class Cluster:
         for voter in voters:
             self.start(voter)
 
+    # Time.
+
+    def clock(self, number: MemberId) -> float:
+        """What a member's clock shows now."""
+        return self.now * self.rates[number]
+
+    def time_of(self, number: MemberId, reading: float) -> float:
+        """When a member's clock shows so much, or a nanosecond later, lest it shows a little less when rounded."""
+        return reading / self.rates[number] + 1e-9
+
     # What can happen.
 
     def start(self, number: MemberId) -> None:
@@ -171,7 +184,7 @@ class Cluster:
         stored = member.disk.stored
         membership = self.witness.membership_at(stored.snapshot.index)
         stored = Stored(stored.hard_state, list(stored.runs), stored.start, stored.snapshot, membership)
-        member.raft = Raft(member.config, stored, self.now, self._jitter)
+        member.raft = Raft(member.config, stored, self.clock(number), self._jitter)
         member.applied = stored.snapshot.index
         self.witness.started(member.raft)
         self.end_turn(number)
@@ -187,13 +200,13 @@ class Cluster:
         """Let a member look at the clock."""
         raft = self.members[number].raft
         if raft is not None:
-            raft.advance_time(self.now)
+            raft.advance_time(self.clock(number))
 
     def deliver(self, letter: Letter) -> None:
         """A message arrives, through the codec. The caller decides whether it stays on the wire as well."""
         raft = self.members[letter.to].raft
         if raft is not None:
-            raft.step(letter.sender, decode_message(encode_message(letter.message)), self.now)
+            raft.step(letter.sender, decode_message(encode_message(letter.message)), self.clock(letter.to))
 
     def write(self, number: MemberId) -> None:
         """A disk does one thing; its owner does not know yet."""
@@ -205,7 +218,7 @@ class Cluster:
         """A disk tells what it has done."""
         member = self.members[number]
         if member.raft is not None and member.disk.done:
-            member.raft.persisted(member.disk.done, self.now)
+            member.raft.persisted(member.disk.done, self.clock(number))
 
     def propose(self, number: MemberId, count: int = 1, size: int = 8) -> bool:
         """Propose a run that there never was before; False if the member cannot."""
@@ -213,7 +226,7 @@ class Cluster:
         if raft is None or not raft.can_propose:
             return False
         self._proposals += 1
-        raft.propose(self._proposals.to_bytes(8, "big").ljust(size, b"."), count, self.now)
+        raft.propose(self._proposals.to_bytes(8, "big").ljust(size, b"."), count, self.clock(number))
         return True
 
     def read(self, number: MemberId) -> int:
@@ -222,7 +235,7 @@ class Cluster:
         self._requests += 1
         if member.raft is not None:
             member.reads[self._requests] = self.committed
-            member.raft.read_index(self._requests, self.now)
+            member.raft.read_index(self._requests, self.clock(number))
         return self._requests
 
     def snapshot_place(self, number: MemberId) -> Place:
@@ -263,13 +276,13 @@ class Cluster:
         """A member's transport reports that a peer is gone."""
         raft = self.members[number].raft
         if raft is not None:
-            raft.peer_lost(peer, self.now)
+            raft.peer_lost(peer, self.clock(number))
 
     def get_connection(self, number: MemberId, peer: MemberId) -> None:
         """A member's transport reports a connection to a peer."""
         raft = self.members[number].raft
         if raft is not None:
-            raft.peer_up(peer, self.now)
+            raft.peer_up(peer, self.clock(number))
 
     def end_turn(self, number: MemberId) -> None:
         """Take a member's Ready, start what it asks for, and check everything."""
@@ -298,7 +311,7 @@ class Cluster:
         self.witness.took(raft, committed)
         if committed:
             member.applied = committed[-1].last
-        assert (member.applied < raft.commit_index) <= (raft.next_deadline() <= self.now)
+        assert (member.applied < raft.commit_index) <= (raft.next_deadline() <= self.clock(raft.member))
 
     # What there is to see.
 

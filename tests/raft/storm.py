@@ -5,7 +5,7 @@ The weather decides how long messages, disks and turns take, what is lost or rep
 that was not durable, which directions of which links are cut, and what the transport reports, true or not.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from heapq import heappop, heappush
 from random import Random
@@ -80,11 +80,12 @@ class Storm:
         size: int | None = None,
         weather: Weather | None = None,
         limits: Config | None = None,
+        rates: Mapping[MemberId, float] | None = None,
     ) -> None:
         self.rng = rng = Random(seed)
         size = size or rng.choice((1, 2, 3, 3, 3, 3, 4, 5, 5))
         self.weather = weather or Weather.draw(rng)
-        self.cluster = Cluster(size, rng.random, limits or _draw_limits(rng, self.weather))
+        self.cluster = Cluster(size, rng.random, limits or _draw_limits(rng, self.weather), rates=rates)
         self.members = list(self.cluster.members)
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._number = 0
@@ -184,7 +185,7 @@ class Storm:
         self.cluster.wire.clear()
         self._work_disk(member)
         self._fetch(member, raft)
-        self._wake(member, raft.next_deadline())
+        self._wake(member, self.cluster.time_of(member, raft.next_deadline()))
 
     def _send(self, letter: Letter) -> None:
         if (letter.sender, letter.to) in self.cuts or self.rng.random() < self.weather.loss:
@@ -298,7 +299,7 @@ class Storm:
     def hand_over(self, number: MemberId) -> None:
         """Tell a leader to find a successor."""
         raft = self.cluster.alive[number]
-        self.post(number, lambda: raft.transfer_leadership(self.now))
+        self.post(number, lambda: raft.transfer_leadership(self.cluster.clock(number)))
 
     def restart(self, number: MemberId) -> None:
         """Start a member that is down; the others' transports notice, or not."""
@@ -377,7 +378,7 @@ class Storm:
     def _transfer(self) -> None:
         for raft in self.cluster.alive.values():
             if raft.is_leader:
-                raft.transfer_leadership(self.now)
+                raft.transfer_leadership(self.cluster.clock(raft.member))
                 self._wake(raft.member, self.now)
 
     def _propose(self) -> None:

@@ -33,6 +33,8 @@ log_level = "warning"
 [timing]
 heartbeat = 0.1
 election = 1
+lease_reads = true
+max_clock_drift = 0.02
 [limits]
 max_connections = 10
 """
@@ -53,6 +55,7 @@ def test_every_key_of_a_file(tmp_path: Path) -> None:
     assert replica.peer_address == "db2.example:2281"
     assert replica.raft.seats == (Seat(MemberId(1), "db1.example:2281"), Seat(MemberId(2), "db2.example:2281"))
     assert (replica.raft.incarnation, replica.raft.heartbeat_interval) == (3, 0.1)
+    assert (replica.raft.lease_reads, replica.raft.max_clock_drift) == (True, 0.02)
 
 
 def test_flags_win_over_the_file(tmp_path: Path) -> None:
@@ -71,6 +74,7 @@ def test_nothing_at_all_is_a_cluster_of_one() -> None:
     assert str(settings.client) == "127.0.0.1:2181"
     assert settings.data == Path("coord-data")
     assert settings.peer is None
+    assert not settings.timing.lease_reads
 
 
 @pytest.mark.parametrize(
@@ -78,6 +82,8 @@ def test_nothing_at_all_is_a_cluster_of_one() -> None:
     [
         ("id = 'one'", "id = 'one': expected a whole number"),
         ("id = true", "id = True: expected a whole number"),
+        ("[timing]\nlease_reads = 'no'", "timing.lease_reads = 'no': expected true or false"),
+        ("[timing]\nmax_clock_drift = 1", "timing.max_clock_drift = 1.0: expected a part of the time from 0"),
         ("client = '127.0.0.1'", "client = '127.0.0.1': expected HOST:PORT"),
         ("client = 'a:99999'", "client = 'a:99999': expected HOST:PORT"),
         ("cleint = 'a:1'", "cleint: no such key; known are id, data, client"),
