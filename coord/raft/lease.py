@@ -18,7 +18,7 @@ the bound; one that goes on while a process is stopped does not.
 What must hold for that:
 
 1. A promise binds the member, not its role: it survives the loss of the connection, of the leader and of the term. Who
-   starts again may have given one just before, and keeps quiet for T; but not in its first life.
+   starts may have given one just before, in an earlier life, and keeps quiet for T.
 2. The leader gives its own vote away only with its office, and answers nothing from then on.
 3. TimeoutNow asks a peer to be elected in spite of all promises, and may arrive at any time within the term. So a
    leader that ever sent one uses no lease any more; peers that get it are free.
@@ -54,8 +54,7 @@ class Promise:
         self.lent_ms = int(self._length * 1000)
         """What each answer to the leader promises, from its arrival on; 0: nothing."""
         self.until = NEVER
-        if config.incarnation > 1:
-            self.renew(now)  # an earlier life may have given it up to its end
+        self.renew(now)  # an earlier life may have given it up to its end
 
     def renew(self, now: float) -> None:
         """The leader was heard."""

@@ -33,7 +33,7 @@ from coord.sim.links import Links, Weather
 from coord.sim.process import Process
 from coord.sim.server import Hardware, Server
 from coord.sim.streams import Streams
-from coord.sim.swarm import Profile
+from coord.sim.swarm import LEASE_DRIFT, Profile
 from coord.sim.trace import Trace
 from coord.storage.store import Store
 
@@ -74,6 +74,8 @@ class Cluster:
             incarnation=store.incarnation,
             heartbeat_interval=profile.heartbeat,
             election_timeout=profile.election_timeout,
+            lease_reads=profile.lease_reads,
+            max_clock_drift=LEASE_DRIFT,
             pre_vote_interval=profile.heartbeat,
             max_append_bytes=profile.append_bytes,
             max_inflight_appends=profile.appends_in_flight,

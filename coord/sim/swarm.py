@@ -89,6 +89,9 @@ class Profile:
 
     snapshot_piece_znodes: int
     snapshot_piece_bytes: int
+    lease_reads: bool
+    """Only where clocks keep the bound."""
+
     retained_log_bytes: int
     """So much of the log stays for members that are a little behind; further behind, they need a snapshot."""
 
@@ -145,6 +148,7 @@ def draw(seed: int, duration: float, chance: Random) -> tuple[Profile, list[Faul
         snapshot_log_bytes=chance.choice((300, 300, 1000, 5000, 20_000, NEVER)),
         snapshot_piece_znodes=chance.choice((1, 10, 1000)),
         snapshot_piece_bytes=chance.choice((100, 2000, 1 << 17)),
+        lease_reads=keeps_drift and seed % 3 == 0,  # not by chance, so that old seeds keep what they drew
         retained_log_bytes=chance.choice((0, 0, 1000, 10_000)),
     )
     return profile, [] if is_calm else _draw_faults(chance, profile)

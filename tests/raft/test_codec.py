@@ -86,7 +86,7 @@ def offers(draw: st.DrawFn) -> OfferSnapshot:
 
 MESSAGES: st.SearchStrategy[Message] = st.one_of(
     appends(),
-    st.builds(AppendReply, TERMS, NUMBERS, NUMBERS),
+    st.builds(AppendReply, TERMS, NUMBERS, NUMBERS, st.integers(0, 9) | st.integers(0, (1 << 32) - 1)),
     rejections(),
     with_place(RequestPreVote),
     st.builds(PreVoteReply, NUMBERS.filter(lambda number: number < MAX_NUMBER), st.booleans()),

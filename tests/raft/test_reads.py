@@ -1,12 +1,13 @@
 """Linearizable reads without a log entry: thesis §6.4, and the three bugs that etcd shipped with them."""
 
-from coord.raft import Config, HardState, MemberId, Raft, ReadReady, Stored
-from coord.raft.messages import AppendRejected, AppendReply, ReadIndex, ReadIndexReply
+from coord.raft import Config, Configuration, HardState, MemberId, Raft, ReadReady, Run, Stored
+from coord.raft.configuration import encode_configuration
+from coord.raft.messages import Append, AppendRejected, AppendReply, ReadIndex, ReadIndexReply
 from coord.raft.types import Index, Round, Term
 
 from .texts import append, follower, half, leader, member, runs, save, say
 
-ONE, TWO, THREE = MemberId(1), MemberId(2), MemberId(3)
+ONE, TWO, THREE, FOUR = (MemberId(number) for number in (1, 2, 3, 4))
 
 
 def acked(raft: Raft, peer: MemberId, match: int, round_: int) -> None:
@@ -255,3 +256,49 @@ def test_follower_does_not_answer_for_the_leader() -> None:
     raft.step(THREE, ReadIndex(Term(1), 5), 0.0)
 
     assert say(raft) == []
+
+
+# On a learner.
+
+
+def learner() -> Raft:
+    """Member 4, without a vote, which has all of the leader's log: one entry, that says so."""
+    config = Config(member=FOUR, voters=(), incarnation=1)
+    raft = Raft(config, Stored.nothing(), 0.0, half)
+    data = encode_configuration(Configuration((ONE, TWO, THREE), learners=(FOUR,)))
+    entry = Run(Index(1), 1, Term(1), data, True)
+    raft.step(ONE, Append(Term(1), Index(0), Term(0), Index(1), Round(1), (entry,)), 0.0)
+    save(raft)
+    say(raft)
+    return raft
+
+
+def test_learner_asks_its_leader_once_for_all_reads_of_a_turn() -> None:
+    """As a follower does: it needs no vote for that."""
+    raft = learner()
+    raft.read_index(7, 0.0)
+    raft.read_index(8, 0.0)
+    ready = raft.take_ready()
+    ((to, question),) = ready.messages
+    assert to == ONE
+    assert isinstance(question, ReadIndex)
+
+    raft.step(ONE, ReadIndexReply(Term(1), question.batch, Index(1)), 0.0)
+
+    assert reads(raft) == [(7, 1), (8, 1)]
+
+
+def test_leader_answers_learners_but_does_not_take_them_for_voters() -> None:
+    """The round of a learner's read is confirmed by those who have a vote."""
+    raft = settled_leader()
+    raft.change_members(Configuration((ONE, TWO, THREE), learners=(FOUR,)), 0.0)
+    save(raft)
+    raft.take_ready()
+    raft.step(FOUR, ReadIndex(Term(1), 55), 0.0)
+    say(raft)
+    acked(raft, FOUR, 2, round_=2)
+    assert say(raft) == []
+
+    acked(raft, TWO, 2, round_=2)
+
+    assert "4: read-index t1 #55 1" in say(raft)

@@ -101,6 +101,7 @@ class World:
         snapshot_log_bytes: int = 1 << 30,
         snapshot_piece_pause: float = 0.0,
         *,
+        lease_reads: bool = False,
         reconfig: bool = True,
     ) -> None:
         self.now = 100.0
@@ -121,6 +122,7 @@ class World:
                 incarnation=1,
                 heartbeat_interval=heartbeat,
                 election_timeout=10 * heartbeat,
+                lease_reads=lease_reads,
             ),
             max_outstanding_bytes=max_outstanding_bytes,
             super_digest=super_digest,
