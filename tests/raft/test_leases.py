@@ -266,7 +266,8 @@ def test_who_is_asked_to_stand_by_the_leader_is_bound_no_more() -> None:
 
     assert save_and_say(raft) == ["1: vote? t2 1/1 transfer", "3: vote? t2 1/1 transfer"]
     raft.advance_time(0.4)
-    assert "3: pre-vote? t3 1/1" in say(raft), "nor when it did not win at once"
+    assert "3: pre-vote? t3 1/1" in say(raft)
+    assert not asks_in_vain(raft, 0.45, term=3), "nor when it did not win"
 
 
 def test_vote_in_a_handover_is_given_in_spite_of_the_promise() -> None:
@@ -377,6 +378,16 @@ def test_promise_outlives_the_term() -> None:
 
     assert asks_in_vain(raft, 0.499, term=6)
     assert not asks_in_vain(raft, 0.5, term=6)
+
+
+def test_promise_binds_in_a_term_that_we_entered_without_voting() -> None:
+    raft = follower()
+    raft.step(THREE, NewerTerm(Term(5)), 0.01)
+    save(raft)
+
+    for now, answer in ((0.499, "3: vote no t5"), (0.5, "3: vote yes t5")):
+        raft.step(THREE, RequestVote(Term(5), Index(1), Term(1), transfer=False), now)
+        assert save_and_say(raft) == [answer]
 
 
 @pytest.mark.parametrize("what", ["connection", "term"])
