@@ -18,7 +18,7 @@ from coord.raft.leader import Leader, Transfer
 from coord.raft.lease import Promise
 
 from .cluster import Cluster
-from .storm import CLEAR, Storm, Weather
+from .storm import Storm, Weather
 from .test_storms import STORMS, USUAL
 
 DRIFT = 0.4
@@ -266,20 +266,3 @@ def test_guard_that_is_taken_away_is_missed(bug: Bug, monkeypatch: pytest.Monkey
     bug(monkeypatch)
 
     assert is_found()
-
-
-def test_reads_of_a_lease_cost_no_message() -> None:
-    """In clear weather a leader sends no more for a thousand reads than for none."""
-    sent = []
-    for reads in (0.0, 1000.0):
-        calm = Storm(1, 3, replace(CLEAR, reads=reads, proposals=0.0), LEASES)
-        calm.run(1.0)
-        before = calm.cluster.sent
-        for _ in range(int(reads)):
-            assert calm.cluster.leader is not None
-            calm.cluster.read(calm.cluster.leader.member)
-        calm.run(0.0)
-        calm.run(1.0)
-        sent.append(calm.cluster.sent - before)
-
-    assert sent[0] == sent[1]
