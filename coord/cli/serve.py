@@ -33,9 +33,14 @@ from coord.storage.errors import StorageError
     "--lease-reads/--no-lease-reads",
     "timing__lease_reads",
     default=None,
-    help="Linearizable reads without a round, by leases that rely on clocks.  [default: no-lease-reads]",
+    help="Linearizable reads without a round, by leases that rely on clocks.  [default: no]",
 )
-@click.option("--max-clock-drift", "timing__max_clock_drift", type=float, help="What those clocks may differ by: 0.1.")
+@click.option(
+    "--max-clock-drift",
+    "timing__max_clock_drift",
+    type=float,
+    help="What part those clocks may differ by.  [default: 0.1]",
+)
 @click.option("--tick", "timing__tick", type=float, help="Seconds for which keep-alives gather.")
 @click.option("--min-session", "timing__min_session", type=float, help="Shortest session timeout, in seconds.")
 @click.option("--max-session", "timing__max_session", type=float, help="Longest session timeout, in seconds.")
