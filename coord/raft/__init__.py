@@ -69,9 +69,10 @@ who is good enough for a vote, is the business of the driver, who sees in `Leade
 Members learn of it from the log and use it from then on, before it is committed. A run that `is_configuration` comes
 out of `committed` like any other.
 
-Who has no vote never stands for leader, but gives its vote to whoever asks: it may have one by now without knowing it
-(thesis §4.2.2). That is safe only from somebody who forgets nothing: messages of a member that comes back with an empty
-disk must not be delivered.
+Who has no vote never stands for leader, unless it had one until a change that it does not know to be decided: then it
+may be needed to see that through (thesis §4.2.2). But it gives its vote to whoever asks, for it may have one by now
+without knowing it. That is safe only from somebody who forgets nothing: messages of a member that comes back with an
+empty disk must not be delivered.
 
 Glossary
 --------

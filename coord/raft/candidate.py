@@ -103,7 +103,8 @@ class Candidate:
 
     def on_peer_up(self, raft: "Raft", member: MemberId, now: float) -> None:
         """It may have missed our question: a cluster that starts elects when the second member is there."""
-        if raft.member in self._votes and member not in self._votes:
+        has_vote = raft.configuration.has_vote(member)
+        if has_vote and raft.member in self._votes and member not in self._votes:
             raft.send(member, self._request(raft))
 
     def on_read_request(self, raft: "Raft", request: int) -> None:

@@ -147,7 +147,7 @@ class Follower:
         if raft.promise.binds(now):
             # So are the others, and until the same moment, if they heard the leader's last words: let one be first.
             self.deadline = raft.promise.until + raft.config.heartbeat_interval * raft.jitter()
-        elif raft.configuration.has_vote(raft.member):
+        elif raft.may_stand:
             raft.become_candidate(now, pre=True)
         elif raft.leader is not None:
             raft.become_follower(raft.term, None, now)

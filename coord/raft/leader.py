@@ -87,13 +87,13 @@ class Leader:
         log = raft.log
         self.term_start = Index(log.last_index + 1)
         """Index of the no-op. Counting replicas commits from here on only (§5.4.2)."""
+        self.round = Round(1)
         self._peers: list[Progress] = []
         self.progress: dict[MemberId, Progress] = {}
         """What we know of each peer, voter or not."""
         self._majorities: list[Majority] = []
         """Those of the newest configuration."""
         self._look_at_members(raft, now)
-        self.round = Round(1)
         self.reads = ReadRounds()
         self.transfer: Transfer | None = None
         self.deadline = now + raft.config.heartbeat_interval
@@ -133,16 +133,23 @@ class Leader:
         outgoing = present if present != configuration.voters else ()
         seats = configuration.seats
         if outgoing:
-            mine = {seat.member for seat in seats}
-            leaving = [seat for seat in membership.configuration.seats if seat.member not in mine]
-            seats = tuple(sorted([*seats, *leaving], key=lambda seat: seat.member))
+            named = {seat.member for seat in seats}
+            kept = [seat for seat in membership.configuration.seats if seat.member in outgoing]
+            kept = [seat for seat in kept if seat.member not in named]
+            seats = tuple(sorted([*seats, *kept], key=lambda seat: seat.member))
         return self._configure(raft, replace(configuration, outgoing=outgoing, seats=seats), now)
 
     def _configure(self, raft: "Raft", configuration: Configuration, now: float) -> Index:
         index = Index(raft.log.last_index + 1)
         raft.log.append(Run(index, 1, raft.term, encode_configuration(configuration), True))
         raft.happen(MembersChanged(raft.term, index, configuration))
+        # A round of its own: answers to older ones tell about a time before, when a member that is new may have been
+        # another, with another disk.
+        self.round = Round(self.round + 1)
         self._look_at_members(raft, now)
+        for peer in self._peers:
+            if peer.since == self.round:
+                peer.probe(self.round)  # unlike the peers of a new leader it is not likely to have everything
         return index
 
     def _look_at_members(self, raft: "Raft", now: float) -> None:
@@ -150,7 +157,7 @@ class Leader:
         configuration = raft.configuration
         known, last_index = self.progress, raft.log.last_index
         self._peers = [
-            known.get(member) or Progress(member, last_index, contact=now)
+            known.get(member) or Progress(member, last_index, now, self.round)
             for member in configuration.members
             if member != raft.member
         ]
@@ -187,8 +194,8 @@ class Leader:
         """The peer took our Appends up to this round; its disk is as far as it says."""
         assert message.round <= self.round, "a round that we never started is confirmed"
         peer = self.progress.get(sender)
-        if peer is None:
-            return  # it is a member no more
+        if peer is None or message.round < peer.since:
+            return  # it is a member no more, or was one before
         heartbeat = self._heartbeats.confirmed_by(message.round)
         if heartbeat is not None:
             round_, began = heartbeat
@@ -211,7 +218,7 @@ class Leader:
     def on_append_rejected(self, raft: "Raft", sender: MemberId, message: AppendRejected, now: float) -> None:
         """§5.3: the peer lacks what we built on; go back to where its log may join ours."""
         peer = self.progress.get(sender)
-        if peer is None:
+        if peer is None or message.round < peer.since:
             return
         peer.answered(message.round, now)
         if message.round < peer.fed_since or message.prev_index <= peer.match_index:

@@ -6,7 +6,8 @@ A peer is in one of three states (etcd-io/raft design.md; pipelining: thesis §1
     replicating   a window of Appends in flight; sent_index runs ahead of match_index
     behind        our log starts after that point: in place of Appends it is offered our snapshot, once a round
 
-A new leader is an optimist: it starts replicating from its own log's end, where most peers are. A rejection,
+A new leader is an optimist: it starts replicating from its own log's end, where most peers are. A member that is added
+is probed first. A rejection,
 or the loss of the connection, leads to probing; the first accepted probe leads back. Who is behind is so until its
 disk holds a place that our log goes on from; nothing is remembered of which snapshot it was offered, so none can be
 waited for in vain.
@@ -32,6 +33,9 @@ class Progress:
 
     contact: float
     """When it last answered us."""
+
+    since: Round
+    """The round in which it became a peer. What it answers to older ones was said when it was a member before."""
 
     is_probing: bool = False
     """Nothing but probes or offers may leave."""

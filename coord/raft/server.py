@@ -136,6 +136,21 @@ class Raft:
         return self.log.memberships[-1].configuration
 
     @property
+    def may_stand(self) -> bool:
+        """Whether this member could be needed as the leader: it has a vote, or had one and cannot know that the
+        configuration which takes it away is decided.
+
+        Thesis §4.2.2. Of members 1 and 2, leader 1 removes itself, and dies before 2 has that entry. Then 2 needs the
+        vote of 1, whose log is longer: it does not get it. Only 1 can lead, with the vote of 2, and see itself out.
+        """
+        for membership in reversed(self.log.memberships):
+            if membership.configuration.has_vote(self.member):
+                return True
+            if membership.index <= self.commit_index:
+                break
+        return False
+
+    @property
     def last_index(self) -> Index:
         """Where the log ends, durable or not."""
         return self.log.last_index
