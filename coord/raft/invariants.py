@@ -7,6 +7,8 @@
     State Machine Safety    members apply the same runs in the same order
     kept promises           votes, one a term, and acks are on the giver's disk before they leave;
                             what is committed is on the disks of a majority
+    one step at a time      majorities of a configuration overlap with those of the one before it, which is
+                            decided by then, as is something of its leader's own term
     sound snapshots         they stand where something is committed, and logs begin nowhere else
 
 A `Witness` watches a whole cluster from outside, through all crashes: it is told what happens (`started`,
@@ -17,8 +19,9 @@ anything it ever saw raises an AssertionError. Each look costs about what has ch
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
-from .configuration import UNTOLD, Membership, decode_configuration
+from .configuration import UNTOLD, Configuration, Membership, decode_configuration, encode_configuration
 from .leader import Leader
 from .messages import AppendReply, Message, OfferSnapshot, RequestVote, VoteReply
 from .quorum import is_majority
@@ -35,6 +38,8 @@ class _Seen:
     term: Term
     commit_index: Index
     applied_index: Index
+    configuration: Configuration
+    """The newest in its log then."""
     led: Term | None = None
     """The term in which it was the leader then."""
     last: Run | None = None
@@ -55,14 +60,18 @@ class Witness:
         self._position: dict[Index, int] = {BEFORE_FIRST: 0}
         """How many runs of the history end at or before that index, for each boundary."""
         self._memberships = [UNTOLD]
-        """The configurations in it."""
+        """The configurations in it, after the one that it began with."""
         self._committed_in = Term(0)
         """The term in which the newest of it was committed."""
+        self._changed: set[tuple[Index, Term]] = set()
+        """The configurations that were seen before they were committed."""
 
     def started(self, raft: Raft) -> None:
         """A member begins a new life; whether it forgot a promise shows when it speaks."""
         self._check_place(raft.member, raft.snapshot)
-        self._lives[raft.member] = _Seen(raft, raft.term, raft.snapshot.index, raft.snapshot.index)
+        self._lives[raft.member] = _Seen(
+            raft, raft.term, raft.snapshot.index, raft.snapshot.index, raft.log.memberships[-1].configuration
+        )
 
     def check(self, raft: Raft, disks: Mapping[MemberId, Stored]) -> None:
         """Look at a member after a turn. `disks`: what each member would recover if it crashed now."""
@@ -78,8 +87,10 @@ class Witness:
         self._check_log_matching(seen, raft)
         self._check_leader(seen, raft)
         if raft.commit_index > seen.commit_index:
-            self._check_committed(raft, disks)
+            self._check_committed(seen, raft, disks)
         self._check_leader_completeness(raft)
+        self._check_memberships(raft)
+        seen.configuration = raft.log.memberships[-1].configuration
         seen.term = raft.term
         seen.commit_index = raft.commit_index
         seen.led = raft.term if raft.is_leader else None
@@ -177,10 +188,39 @@ class Witness:
             made, made_after = self._made.setdefault((run.first, run.term), (run, before))
             assert made == run, f"two runs at {run.first} in term {run.term}"
             assert made_after == before, f"two pasts before {run.first} in term {run.term}"
+            assert not run.is_configuration or run.first <= raft.log.memberships[-1].index, (
+                f"member {raft.member} does not go by the configuration in its log at {run.first}"
+            )
             before = run
         seen.last = before
 
-    def _check_committed(self, raft: Raft, disks: Mapping[MemberId, Stored]) -> None:
+    def _check_memberships(self, raft: Raft) -> None:
+        """§6: one change at a time, by steps whose majorities overlap, and none of a leader that has nothing of its own
+        term committed (Ongaro, raft-dev 2015)."""
+        memberships = raft.log.memberships
+        for before, after in pairwise(memberships):
+            assert self.membership_at(before.index) == before or not before.index, (
+                f"member {raft.member} has the members changed by {after.index} before {before.index} is decided"
+            )
+            assert before == UNTOLD or _is_step(before.configuration, after.configuration), (
+                f"majorities of {before.configuration} and {after.configuration} need not overlap"
+            )
+        newest = memberships[-1]
+        if newest.index <= raft.commit_index:
+            decided = self.membership_at(newest.index)
+            assert not newest.index or decided == newest, f"member {raft.member} has other members at {newest.index}"
+            return
+        run = _ending_at(raft.log.runs, newest.index)
+        assert run is not None, f"member {raft.member} goes by configuration {newest.index}, which is not in its log"
+        assert run.data == encode_configuration(newest.configuration)
+        if (newest.index, run.term) not in self._changed:
+            self._changed.add((newest.index, run.term))
+            position = bisect_left(self.history, run.term, key=lambda one: one.term)
+            assert {one.term for one in self.history[position : position + 1]} == {run.term}, (
+                f"the members are changed at {newest.index} before anything of term {run.term} is committed"
+            )
+
+    def _check_committed(self, seen: _Seen, raft: Raft, disks: Mapping[MemberId, Stored]) -> None:
         """One history; and whoever adds to it is a leader whose new entries a majority has on disk
         (§5.4.2)."""
         end = self.history[-1].last if self.history else BEFORE_FIRST
@@ -195,7 +235,8 @@ class Witness:
         assert raft.is_leader, f"member {raft.member} commits {raft.commit_index} before its leader does"
         fresh = log.between(end, raft.commit_index, raft.commit_index)
         holders = [member for member, disk in disks.items() if _ending_at(disk.runs, raft.commit_index) == fresh[-1]]
-        for voters in raft.configuration.majorities:
+        # A configuration of this turn asks for more than the one before it, or comes because this is committed.
+        for voters in filter(None, (seen.configuration.voters, seen.configuration.outgoing)):
             assert is_majority(voters, holders), f"{fresh[-1].last} is durable on {holders} only, of {voters}"
         assert fresh[-1].term == raft.term, "an entry of an older term committed by counting (figure 8)"
         assert fresh[0].first == end + 1, "the leader's log does not continue what is committed"
@@ -205,6 +246,11 @@ class Witness:
             self._position[run.last] = len(self.history)
             if run.is_configuration:
                 self._memberships.append(Membership(run.first, decode_configuration(run.data)))
+
+    @property
+    def newest_membership(self) -> Membership:
+        """The newest configuration that is committed."""
+        return self._memberships[-1]
 
     def membership_at(self, index: Index) -> Membership:
         """The newest configuration among what is committed up to there."""
@@ -221,3 +267,10 @@ class Witness:
 def _ending_at(runs: list[Run], last: Index) -> Run | None:
     position = bisect_left(runs, last, key=lambda run: run.last)
     return runs[position] if position < len(runs) and runs[position].last == last else None
+
+
+def _is_step(before: Configuration, after: Configuration) -> bool:
+    """Whether any majority of one shares a member with any of the other."""
+    if before.is_joint:
+        return not after.is_joint and after.voters == before.voters
+    return before.voters == (after.outgoing or after.voters)

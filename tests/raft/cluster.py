@@ -10,10 +10,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from coord.raft import (
+    ChangeUnderWay,
     Config,
+    Configuration,
     HardState,
     MemberId,
     Message,
+    NotLeader,
     Persist,
     Place,
     Raft,
@@ -132,7 +135,7 @@ class Member:
 
 
 class Cluster:
-    """Members 1 … n, all started at time 0, with empty disks or those given."""
+    """Members 1 … n, all started at time 0, with empty disks or those given; more may join."""
 
     def __init__(
         self,
@@ -158,6 +161,7 @@ class Cluster:
         self.sent = 0
         self.answers: list[ReadReady] = []
         """Reads that were answered, all of them checked."""
+        self._template = template
         self._jitter = jitter
         self._requests = 0
         self._proposals = 0
@@ -175,6 +179,24 @@ class Cluster:
         return reading / self.rates[number] + 1e-9
 
     # What can happen.
+
+    def join(self) -> MemberId:
+        """Start one more member, with an empty disk. It knows of nobody until a leader that has it added speaks."""
+        number = MemberId(max(self.members) + 1)
+        self.members[number] = Member(replace(self._template, member=number, voters=(), incarnation=0))
+        self.start(number)
+        return number
+
+    def change(self, number: MemberId, configuration: Configuration) -> bool:
+        """Ask a member to change the members; False if it cannot, now or at all."""
+        raft = self.members[number].raft
+        if raft is None:
+            return False
+        try:
+            raft.change_members(configuration, self.now)
+        except (NotLeader, ChangeUnderWay):
+            return False
+        return True
 
     def start(self, number: MemberId) -> None:
         """Begin a (new) life of a member that is down, with what its disk holds."""

@@ -10,12 +10,15 @@ from dataclasses import dataclass, replace
 from heapq import heappop, heappush
 from random import Random
 
-from coord.raft import Config, MemberId, Place, Raft
+from coord.raft import UNTOLD, Config, Configuration, MemberId, Place, Raft, Seat
 from coord.raft.follower import Follower
 
 from .cluster import Cluster, Letter
 
 NEVER = float("inf")
+MOST_VOTERS = 5
+MOST_MEMBERS = 9
+"""That ever were."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,8 @@ class Weather:
     damage: float = 0.0
     proposals: float = 50.0
     reads: float = 20.0
+    changes: float = 0.0
+    retirements: float = 0.0
 
     @classmethod
     def draw(cls, rng: Random) -> "Weather":
@@ -65,6 +70,8 @@ class Weather:
             damage=some(0.3, 0.5),
             proposals=rng.choice((5.0, 50.0, 300.0)),
             reads=rng.choice((5.0, 50.0)),
+            changes=some(0.6, 20.0),
+            retirements=some(0.5, 5.0),
         )
 
 
@@ -86,21 +93,25 @@ class Storm:
         size = size or rng.choice((1, 2, 3, 3, 3, 3, 4, 5, 5))
         self.weather = weather or Weather.draw(rng)
         self.cluster = Cluster(size, rng.random, limits or _draw_limits(rng, self.weather), rates=rates)
-        self.members = list(self.cluster.members)
+        self.members: list[MemberId] = []
+        self.stopped: set[MemberId] = set()
+        """Members that were retired; they start again only if they are added again, with the disk they had."""
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._number = 0
-        self._inboxes: dict[MemberId, list[Callable[[], None]]] = {member: [] for member in self.members}
-        self._turns = dict.fromkeys(self.members, NEVER)
+        self._inboxes: dict[MemberId, list[Callable[[], None]]] = {}
+        self._turns: dict[MemberId, float] = {}
         """When each member's next turn is due."""
-        self._paused_until = dict.fromkeys(self.members, 0.0)
-        self._disk_busy = dict.fromkeys(self.members, 0)
+        self._paused_until: dict[MemberId, float] = {}
+        self._disk_busy: dict[MemberId, int] = {}
         """The life in which each member's disk works on something; 0 for none."""
         self.cuts: set[tuple[MemberId, MemberId]] = set()
         """Directions in which nothing gets through."""
-        self._fetching: dict[MemberId, tuple[MemberId, Place] | None] = dict.fromkeys(self.members)
+        self._fetching: dict[MemberId, tuple[MemberId, Place] | None] = {}
         """What each member fetches or loads."""
         self.installed = 0
         """How many snapshots were installed."""
+        for member in self.cluster.members:
+            self._admit(member)
         for member in self.members:
             self._after_turn(member)
         for rate, act in (
@@ -114,6 +125,8 @@ class Storm:
             ("cuts_of_logs", self._cut_logs),
             ("proposals", self._propose),
             ("reads", self._read),
+            ("changes", self._change_members),
+            ("retirements", self._retire_somebody),
         ):
             self._repeat(rate, act)
 
@@ -139,9 +152,19 @@ class Storm:
         self.cuts.clear()
         for member in self.members:
             self._paused_until[member] = 0.0
-            if self.cluster.members[member].raft is None:
-                self.restart(member)
+            self._restart_if_down(member)
             self._wake(member, self.now)
+        for member in sorted(self.stopped & self.wanted()):
+            self.restart(member)
+
+    def wanted(self) -> set[MemberId]:
+        """Who is a member by anything that may still count."""
+        return self._wanted_by_others(None)
+
+    def _wanted_by_others(self, but: MemberId | None) -> set[MemberId]:
+        """Who is one by anything that others than `but` know."""
+        logs = [raft.log for raft in self.cluster.alive.values() if raft.member != but]
+        return {member for log in logs for one in log.memberships for member in one.configuration.members}
 
     # Turns.
 
@@ -303,7 +326,11 @@ class Storm:
 
     def restart(self, number: MemberId) -> None:
         """Start a member that is down; the others' transports notice, or not."""
+        self.stopped.discard(number)
         self.cluster.start(number)
+        self._greet(number)
+
+    def _greet(self, number: MemberId) -> None:
         self._after_turn(number)
         for other in self.members:
             if other != number and self.rng.random() < 0.7:
@@ -333,8 +360,82 @@ class Storm:
             self.at(self.now + self.rng.random(), lambda: self._restart_if_down(number))
 
     def _restart_if_down(self, number: MemberId) -> None:
-        if self.cluster.members[number].raft is None:
+        if self.cluster.members[number].raft is None and number not in self.stopped:
             self.restart(number)
+
+    # Members.
+
+    def _change_members(self) -> None:
+        """Whoever believes to lead is asked for another configuration; sometimes at a time when it must refuse."""
+        for number in self._leaders():
+            configuration = self._draw_configuration(number, self.cluster.alive[number].configuration)
+            if configuration is not None and self.cluster.change(number, configuration):
+                self._wake(number, self.now)
+
+    def _draw_configuration(self, leader: MemberId, present: Configuration) -> Configuration | None:
+        """One step from here: small or large, wise or not, but not so that nobody is left."""
+        voters, learners = set(present.voters), set(present.learners)
+        rng = self.rng
+        match rng.choice(("add", "add", "promote", "promote", "remove", "demote", "replace", "dismiss", "forget")):
+            case "add":
+                learners |= set(self._newcomers(1, present))
+            case "promote":
+                voters |= learners
+                learners = set()
+            case "remove" if len(voters) > 1:
+                voters.remove(rng.choice(sorted(voters)))
+            case "demote" if len(voters) > 1:
+                learners.add(demoted := rng.choice(sorted(voters)))
+                voters.remove(demoted)
+            case "replace":
+                voters -= set(rng.sample(sorted(voters), min(2, len(voters))))
+                voters |= set(self._newcomers(2, present))
+            case "dismiss" if len(voters) > 1:
+                voters.discard(leader)
+            case "forget":
+                learners = set()
+        if not voters or len(voters) > MOST_VOTERS:
+            return None
+        seats = tuple(Seat(member, f"host{member}:9000") for member in sorted(voters | learners))
+        return Configuration(tuple(sorted(voters)), learners=tuple(sorted(learners - voters)), seats=seats)
+
+    def _newcomers(self, count: int, present: Configuration) -> list[MemberId]:
+        """Members that were removed, as they were then, or new ones."""
+        outside = [member for member in self.members if member not in present.members]
+        chosen: list[MemberId] = []
+        for _ in range(count):
+            if outside and (self.rng.random() < 0.5 or len(self.members) >= MOST_MEMBERS):
+                chosen.append(member := outside.pop(self.rng.randrange(len(outside))))
+                if member in self.stopped:
+                    self.restart(member)
+            elif len(self.members) < MOST_MEMBERS:
+                chosen.append(member := self.cluster.join())
+                self._admit(member)
+                self._greet(member)
+        return chosen
+
+    def _admit(self, member: MemberId) -> None:
+        self.members.append(member)
+        self._inboxes[member] = []
+        self._turns[member] = NEVER
+        self._paused_until[member] = 0.0
+        self._disk_busy[member] = 0
+        self._fetching[member] = None
+
+    def _retire_somebody(self) -> None:
+        """Stop a member that is one no more, as far as anybody knows; others are left running."""
+        decided = self.cluster.witness.newest_membership
+        if decided == UNTOLD:
+            return
+        outside = [
+            member
+            for member in self.cluster.alive
+            if member not in decided.configuration.members and member not in self._wanted_by_others(member)
+        ]
+        if outside:
+            number = self.rng.choice(outside)
+            self.crash(number)
+            self.stopped.add(number)
 
     def _cut_something(self) -> None:
         """One direction of one link, or one member's ears, mouth, or both."""
@@ -389,7 +490,8 @@ class Storm:
                 self._wake(raft.member, self.now)
 
     def _read(self) -> None:
-        number = self.rng.choice(self.members + self._leaders())
+        followed = [raft.member for raft in self.cluster.alive.values() if raft.leader is not None]
+        number = self.rng.choice(self.rng.choice((self.members, followed or self.members)))
         self.cluster.read(number)
         self._wake(number, self.now)
 
@@ -409,9 +511,9 @@ def _draw_limits(rng: Random, weather: Weather) -> Config:
     )
 
 
-def weather_the_storm(seed: int, seconds: float = 5.0) -> Storm:
+def weather_the_storm(seed: int, seconds: float = 5.0, storm: Storm | None = None) -> Storm:
     """Trouble first; then, in clear weather, the cluster must do its work again, and keep the peace."""
-    storm = Storm(seed)
+    storm = storm or Storm(seed)
     storm.run(seconds)
     late = storm.weather.delay  # appends of a leader that died may arrive until then, and keep others loyal
     storm.clear_up()
@@ -421,8 +523,11 @@ def weather_the_storm(seed: int, seconds: float = 5.0) -> Storm:
     def has_one_leader() -> bool:
         leader = cluster.leader
         return leader is not None and all(
-            raft.leader == leader.member and raft.term == leader.term for raft in cluster.alive.values()
+            raft.leader == leader.member and raft.term == leader.term for raft in members_alive(leader)
         )
+
+    def members_alive(leader: Raft) -> list[Raft]:
+        return [cluster.alive[member] for member in leader.configuration.members]
 
     assert storm.run(late + 4 * timeout, has_one_leader), f"seed {seed}: no leader after the storm"
     before = cluster.committed
@@ -442,10 +547,14 @@ def raise_if_troubled(storm: Storm, seed: int, term: int, sent: int, answered: i
     """Peace: no term moves, everybody has everything, reads are answered, and messages stay few."""
     cluster = storm.cluster
     end = cluster.committed
-    for raft in cluster.alive.values():
+    leader = cluster.leader
+    assert leader is not None
+    assert not leader.configuration.is_joint, f"seed {seed}: a change that nobody ends"
+    for raft in [cluster.alive[member] for member in leader.configuration.members]:
+        assert raft.configuration == leader.configuration, f"seed {seed}: member {raft.member} knows other members"
         assert raft.term == term, f"seed {seed}: member {raft.member} went to term {raft.term}, in peace"
         lag = [run for run in cluster.witness.history if run.last > raft.commit_index]
         assert len(lag) < 10, f"seed {seed}: member {raft.member} is {len(lag)} runs behind {end}"
-    assert len(cluster.answers) > answered + 10, f"seed {seed}: reads are not answered"
+    assert len(cluster.answers) > answered + 3, f"seed {seed}: reads are not answered"
     per_peer = (cluster.sent - sent) / max(1, len(storm.members) - 1)
     assert per_peer < 2.0 * 10 * (CLEAR.proposals + CLEAR.reads + 20), f"seed {seed}: {per_peer} messages a peer"
