@@ -2,7 +2,8 @@
 
 import pytest
 
-from coord.raft.types import HardState, MemberId, Term
+from coord.raft.configuration import Configuration, encode_configuration
+from coord.raft.types import HardState, Index, MemberId, Run, Term
 from tests.storage.building import append, found_in, open_wal, run, runs, truncate, vote, write_log
 from tests.storage.simulated import Crashed, SimulatedFiles, nothing
 
@@ -18,6 +19,18 @@ def test_log_gives_back_what_was_written() -> None:
     write_log(files, *persists)
 
     assert found_in(files).runs == runs(*persists)
+
+
+def test_configuration_comes_back_as_one() -> None:
+    """A member must know who the members are before it has applied anything (paper §6)."""
+    files = SimulatedFiles()
+    trio = tuple(MemberId(number) for number in (1, 2, 3))
+    data = encode_configuration(Configuration(trio, learners=(MemberId(4),)))
+    configuration = Run(Index(2), 1, Term(1), data, True)
+
+    write_log(files, append(run(1, b"a"), configuration))
+
+    assert found_in(files).runs == [run(1, b"a"), configuration]
 
 
 def test_write_is_durable_when_it_returns() -> None:
