@@ -172,11 +172,11 @@ class Cluster:
 
     def clock(self, number: MemberId) -> float:
         """What a member's clock shows now."""
-        return self.now * self.rates[number]
+        return self.now * self.rates.get(number, 1.0)
 
     def time_of(self, number: MemberId, reading: float) -> float:
         """When a member's clock shows so much, or a nanosecond later, lest it shows a little less when rounded."""
-        return reading / self.rates[number] + 1e-9
+        return reading / self.rates.get(number, 1.0) + 1e-9
 
     # What can happen.
 

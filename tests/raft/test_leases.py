@@ -69,7 +69,12 @@ def leader(voters: tuple[MemberId, ...] = TRIO, *, lease_reads: bool = True) -> 
     return raft
 
 
-def acked(raft: Raft, peer: MemberId, now: float, *, match: int = 1, round_: int = 1, lent_ms: int = T_MS) -> None:
+def acked(
+    raft: Raft, peer: MemberId, now: float, *, match: int = 1, round_: int | None = None, lent_ms: int = T_MS
+) -> None:
+    """An answer to what the leader sent last, or in this round."""
+    assert isinstance(raft.role, Leader)
+    round_ = raft.role.round if round_ is None else round_
     raft.step(peer, AppendReply(raft.term, Round(round_), Index(match), lent_ms), now)
 
 
@@ -303,8 +308,8 @@ def test_old_voters_must_promise_as_long_as_they_have_a_vote() -> None:
     raft = leaseholder()
     raft.advance_time(0.3)
     configured(raft, Configuration((ONE, FOUR, FIVE)))
-    acked(raft, FOUR, 0.31, round_=2)
-    acked(raft, FIVE, 0.31, round_=2)
+    acked(raft, FOUR, 0.31)
+    acked(raft, FIVE, 0.31)
 
     assert answers(raft, 0.39) != []
     assert answers(raft, 0.41) == []

@@ -296,9 +296,9 @@ def test_leader_answers_learners_but_does_not_take_them_for_voters() -> None:
     raft.take_ready()
     raft.step(FOUR, ReadIndex(Term(1), 55), 0.0)
     say(raft)
-    acked(raft, FOUR, 2, round_=2)
+    acked(raft, FOUR, 2, round_=3)
     assert say(raft) == []
 
-    acked(raft, TWO, 2, round_=2)
+    acked(raft, TWO, 2, round_=3)
 
     assert "4: read-index t1 #55 1" in say(raft)
