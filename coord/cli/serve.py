@@ -14,6 +14,8 @@ from coord.server.process import serve_until_signal
 from coord.server.server import CannotListen
 from coord.server.settings import ConfigError
 from coord.storage.errors import StorageError
+from coord.tree.commands import UnreadableLog
+from coord.tree.snapshots import DamagedState
 
 
 @click.command()
@@ -76,7 +78,7 @@ def serve(config: Path | None, **flags: Any) -> None:
             stream=sys.stderr,
         )
         trio.run(serve_until_signal, settings)
-    except* (ConfigError, CannotListen, StorageError) as group:
+    except* (ConfigError, CannotListen, StorageError, UnreadableLog, DamagedState) as group:
         problems = leaves(group)
     if problems:
         raise click.ClickException("\n".join(str(problem) for problem in problems))

@@ -123,18 +123,22 @@ class Changes:
             if newcomer is None:
                 newcomer = self._newcomers[member] = _Newcomer(now, committed)
             newcomer.look(role.progress[member], committed, now, self._raft.config.election_timeout)
-        announced = self._machine.members.announced
-        return all(self._newcomers[member].is_ready and member in announced for member in newcomers)
+        levels = self._machine.levels
+        return all(
+            self._newcomers[member].is_ready and levels.announced.get(member, 0) >= levels.in_force
+            for member in newcomers
+        )
 
     def _lose_patience(self, desired: Desired, now: float) -> bytes | None:
         if self._given_up == desired.index:
             return None
         for member, newcomer in self._newcomers.items():
             lent_at = self._snapshots.lent_at.get(member, float("-inf"))
+            shortcoming = self._machine.levels.shortcoming(member)
             still = now - max(newcomer.moved_at, lent_at) >= self._patience
-            if still or now - newcomer.since >= ALL_PATIENCE * self._patience:
+            if shortcoming or still or now - newcomer.since >= ALL_PATIENCE * self._patience:
                 self._given_up = desired.index
-                return commands.give_up_change(desired.index, self._reason(member, newcomer, now))
+                return commands.give_up_change(desired.index, shortcoming or self._reason(member, newcomer, now))
         return None
 
     def _reason(self, member: MemberId, newcomer: _Newcomer, now: float) -> str:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from coord.raft.config import Config as RaftConfig
 from coord.replica.snapshot_work import PIECE_BYTES
+from coord.tree.levels import LEVEL
 
 MAX_FRAME_BYTES = 1_048_575  # ZooKeeper's jute.maxbuffer default (0xfffff), as clients expect
 
@@ -38,6 +39,9 @@ class ReplicaConfig:
 
     directory_id: int = 0
     """Of this member's data directory; by it the others know that it has forgotten nothing."""
+
+    level: int = LEVEL
+    """The highest level that this release knows; a lower one makes it behave as an earlier release, for tests."""
 
     tick: float = 0.1
     """Keep-alives gather this long into one log entry; a ping is answered a tick later at the most."""

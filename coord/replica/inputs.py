@@ -120,6 +120,12 @@ class FrameTooLong(msgspec.Struct, frozen=True, gc=False):
     limit: int
 
 
+class LevelRaised(msgspec.Struct, frozen=True, gc=False):
+    """Something that happened: all members know this level, and it is in force from now on (`coord.tree.levels`)."""
+
+    level: int
+
+
 class SnapshotTaken(msgspec.Struct, frozen=True, gc=False):
     """Something that happened: a snapshot of this server's state is durable."""
 
@@ -142,7 +148,16 @@ class SnapshotRefused(msgspec.Struct, frozen=True, gc=False):
     reason: str
 
 
-Event = Happened | ClusterKnown | MembersKnown | FrameTooLong | SnapshotTaken | SnapshotInstalled | SnapshotRefused
+Event = (
+    Happened
+    | ClusterKnown
+    | MembersKnown
+    | LevelRaised
+    | FrameTooLong
+    | SnapshotTaken
+    | SnapshotInstalled
+    | SnapshotRefused
+)
 """For whoever keeps the server's own log and its data directory; the loop does not depend on it."""
 
 

@@ -36,6 +36,7 @@ REFUSAL_PAUSE = 10.0  # seconds; a whole file was sent for nothing, and the next
 class Installation:
     def __init__(self, config: ReplicaConfig, raft: Raft, on_event: Callable[[Event], None]) -> None:
         self._on_event = on_event
+        self._level = config.level
         self._chunk_bytes = config.snapshot_piece_bytes
         self._patience = config.resend_after
         self._raft = raft
@@ -131,7 +132,7 @@ class Installation:
         if received.is_whole:
             self._is_fetching = False
             self._moved_at = now
-            self._loader = Loader()
+            self._loader = Loader(self._level)
             self._work.append(ReadPieces(self.place, 0))
         elif received.is_start:
             self._is_fetching = True

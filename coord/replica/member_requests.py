@@ -16,6 +16,7 @@ from coord.replica.outbox import Outbox
 from coord.replica.reconfig import change_of
 from coord.replica.writes import Refused
 from coord.tree import commands
+from coord.tree.commands import Kind
 from coord.tree.machine import Machine
 from coord.tree.members import Change, Joining, encode_change
 from coord.tree.outcomes import NO_AUTH, NOT_OPERATOR, ChangeRefused, Outcome
@@ -146,6 +147,10 @@ class MemberRequests:
     ) -> None:
         slot = Slot(connection, xid, self._raft.now, finish=asked)
         connection.pending.append(slot)
+        refusal = self._machine.refusal(Kind.CHANGE_MEMBERS)
+        if refusal is not None:  # a leader of an earlier release would take it into the log, where it must not be
+            asked(slot, self._machine.applied_index, refusal)
+            return
         command = commands.change_members(connection.session, connection.epoch, encode_change(change))
         self._outbox.add(command, slot)
 

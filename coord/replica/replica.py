@@ -38,6 +38,7 @@ from coord.replica.inputs import (
     FromPeer,
     HandOver,
     Input,
+    LevelRaised,
     MembersKnown,
     Opened,
     PeerLost,
@@ -66,6 +67,7 @@ from coord.replica.snapshot_work import (
 from coord.replica.snapshots import Snapshots
 from coord.replica.status import status_of
 from coord.replica.syncs import Syncs
+from coord.replica.upgrades import Upgrades
 from coord.tree import commands
 from coord.tree.acl import READ, Acl, permits
 from coord.tree.machine import Machine, Origin
@@ -112,7 +114,7 @@ class Replica:
         self.config = config
         self.started_at = self.now = now
         self.watches = Watches(self._deliver)
-        self.machine = Machine(self.watches)
+        self.machine = Machine(self.watches, config.level)
         if stored.snapshot != BEGINNING:
             self._load(state)
             assert self.machine.applied_index == stored.snapshot.index, "a snapshot of another place"
@@ -143,6 +145,8 @@ class Replica:
         self._office: Office | None = None
         self._changes: Changes | None = None
         """Of members; open as long as the office is."""
+        self._upgrades: Upgrades | None = None
+        """Likewise."""
         self.led_since = now
         """When the present leader, if any, was first known here."""
         self._early: list[bytes] = []
@@ -155,9 +159,6 @@ class Replica:
         self._told_membership: Membership | None = None
         """The last that was reported."""
         self.clients.now = now
-        self._say_for_ourselves(
-            commands.announce(self.member, config.client_address, config.peer_address, config.directory_id)
-        )
 
     # -- inputs
 
@@ -254,6 +255,10 @@ class Replica:
             command = self._changes.look(self.now)
             if command is not None:
                 self._say_for_ourselves(command)
+        if self._upgrades is not None:
+            command = self._upgrades.look()
+            if command is not None:
+                self._say_for_ourselves(command)
         self.syncs.ask(self.raft, self.now)
         forwards = self._pass_on_commands()
         ready = self.raft.take_ready()
@@ -295,7 +300,7 @@ class Replica:
     # -- inside: snapshots
 
     def _load(self, pieces: Iterable[bytes]) -> None:
-        loader = Loader()
+        loader = Loader(self.config.level)
         for piece in pieces:
             loader.add(piece)
         self.machine.adopt(loader.finish())
@@ -338,8 +343,10 @@ class Replica:
             self._led_by = led_by
             self.led_since = self.now
             self._must_resend = True
-            self._office = self._changes = None
+            self._office = self._changes = self._upgrades = None
             self._early = []
+            if self.raft.leader is not None:
+                self._announce()
 
     def _pass_on_commands(self) -> list[Forward]:
         """Commands of our clients go to whoever leads; returns what is for another member."""
@@ -387,6 +394,7 @@ class Replica:
         """Our term's no-op is applied: we know all that was ever committed, and may speak for the cluster."""
         office = self._office = Office(self.machine, self.now, self.config.max_clock_step)
         self._changes = Changes(self.config, self.raft, self.machine, self.snapshots)
+        self._upgrades = Upgrades(self.raft, self.machine)
         if self.machine.cluster is None:
             cluster_id = int.from_bytes(self._entropy(8), "big") >> 1 | 1
             command = commands.init_cluster(cluster_id, self._entropy(SECRET_BYTES))
@@ -401,7 +409,10 @@ class Replica:
 
     def _apply(self, run: Run) -> None:
         machine = self.machine
+        level = machine.levels.in_force
         machine.apply(run, self._origin, self.requests.on_outcome)
+        if machine.levels.in_force != level:
+            self._on_event(LevelRaised(machine.levels.in_force))
         self.snapshots.applied(len(run.data))
         for session, _ in machine.departed:
             self.clients.session_changed(session)
@@ -420,6 +431,13 @@ class Replica:
     def _on_configuration(self) -> None:
         if self._office is not None:
             self._office.members_are((0, *self.machine.members.membership.configuration.members))
+
+    def _announce(self) -> None:
+        """To every new leader, which has not heard us if its state comes from a snapshot. Also if an earlier one is not
+        applied here yet: it may be in that snapshot."""
+        config = self.config
+        addresses = config.client_address, config.peer_address
+        self._say_for_ourselves(commands.announce(self.member, *addresses, config.directory_id, config.level))
 
     def _say_for_ourselves(self, command: bytes) -> None:
         """A command that no client waits for."""

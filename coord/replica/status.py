@@ -3,7 +3,9 @@
 Counts of sessions, leases, keys and znodes are the cluster's; connections, watches, requests, latency, disk, snapshot
 and events are this server's own. `requests` counts since the start: a rate is a difference by the difference of
 `uptime_s`. `log_start`: the index that the log in memory follows. `snapshot`: the newest on this server's disk; its
-index is 0 if there is none yet, its bytes if this server did not write it since it was started.
+index is 0 if there is none yet, its bytes if this server did not write it since it was started. `level`: what is done
+by all members, and what this server's release knows; `waits_for`: the members that keep it from being done (the leader
+knows; the list of others is empty).
 """
 
 from typing import TYPE_CHECKING, Any
@@ -65,6 +67,11 @@ def status_of(replica: "Replica") -> dict[str, Any]:
             **quantiles_ms(latency),
         },
         "version": __version__,
+        "level": {
+            "in_force": machine.levels.in_force,
+            "known": machine.levels.known,
+            "waits_for": machine.levels.behind(raft.configuration.members) if raft.is_leader else [],
+        },
         "cluster_id": f"{cluster.id:016x}" if cluster is not None else None,
         "members": {
             str(member): {
@@ -90,7 +97,8 @@ def quantiles_ms(durations: Durations) -> dict[str, float | None]:
 
 
 def _as_configured(replica: "Replica", member: MemberId) -> dict[str, Any]:
-    """`part`: voter, learner, or, while a change is under way, leaving. `peer`: where other members reach it."""
+    """`part`: voter, learner, or, while a change is under way, leaving. `peer`: where other members reach it. `level`:
+    the highest that it knows; None if this server has not heard."""
     configuration = replica.raft.configuration
     seat = configuration.seat_of(member)
     announced = replica.machine.members.announced.get(member)
@@ -99,6 +107,7 @@ def _as_configured(replica: "Replica", member: MemberId) -> dict[str, Any]:
         "client": announced.client if announced is not None else "",
         "peer": seat.address if seat is not None else announced.peer if announced is not None else "",
         "part": "voter" if member in configuration.voters else part,
+        "level": replica.machine.levels.announced.get(member),
     }
 
 

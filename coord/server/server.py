@@ -37,6 +37,7 @@ from coord.replica.inputs import (
     Event,
     FrameTooLong,
     HandOver,
+    LevelRaised,
     MembersKnown,
     SnapshotInstalled,
     SnapshotRefused,
@@ -54,6 +55,7 @@ from coord.storage.files import Files, RealFiles
 from coord.storage.store import Store
 from coord.transport.handshake import Standpoint
 from coord.transport.links import Links
+from coord.tree.levels import LEVELS
 from coord.version import __version__
 
 log = logging.getLogger("coord.server")
@@ -226,6 +228,8 @@ class _Server:
                     length,
                     limit,
                 )
+            case LevelRaised(level):
+                log.info("all members know level %d, which is in force now: %s", level, LEVELS[level].text)
             case SnapshotTaken(index, size):
                 log.info("snapshot of index %d is on disk, %d bytes", index, size)
             case SnapshotInstalled(index, before):

@@ -33,11 +33,15 @@ A body by its kind; `text` and `bytes` are a u32 length and that many bytes, tex
     ATTACH_SESSION    session i64 · timeout_ms i64 · address text
     KEEP_ALIVE        (session i64 · epoch i64) …
     INIT_CLUSTER      id u64 · secret bytes
-    ANNOUNCE          member u32 · directory u64 · client address text · peer address text
+    ANNOUNCE          member u32 · directory u64 · client address text · peer address text · level u32
     GIVE_UP_CHANGE    index i64 of its CHANGE_MEMBERS · reason text
+    RAISE_LEVEL       level u32 · members that know it u32 …
 
 An acl is (perms i32 · scheme text · id text) …; no bytes at all stand for world:anyone:31, which nearly every
 znode has, so an empty list is one byte, NO_ENTRIES.
+
+Decoders pass over what follows the fields that they know: a later release may have more to say. From which release on
+a kind may be in a log at all: `coord.tree.levels`.
 """
 
 import struct
@@ -77,6 +81,7 @@ class Kind(IntEnum):
     INIT_CLUSTER = 35
     ANNOUNCE = 36
     GIVE_UP_CHANGE = 37
+    RAISE_LEVEL = 38
 
 
 _KINDS_IN_MULTI: Final = frozenset({Kind.CREATE, Kind.DELETE, Kind.SET_DATA, Kind.CHECK})
@@ -95,6 +100,7 @@ _NUMBER: Final = struct.Struct("<q")
 _TWO_NUMBERS: Final = struct.Struct("<qq")
 _CLUSTER_ID: Final = struct.Struct("<Q")
 _MEMBER: Final = struct.Struct("<IQ")
+_LEVEL: Final = struct.Struct("<I")
 _PERMS: Final = struct.Struct("<i")
 _LENGTH: Final = struct.Struct("<I")
 
@@ -243,14 +249,21 @@ def init_cluster(cluster_id: int, secret: bytes) -> bytes:
     return _command(Kind.INIT_CLUSTER, 0, 0, _CLUSTER_ID.pack(cluster_id), _bytes(secret))
 
 
-def announce(member: int, client_address: str, peer_address: str = "", directory: int = 0) -> bytes:
-    """Where clients, and the other members, reach a member: `host:port` each. `directory`: the id of its data."""
-    return _command(Kind.ANNOUNCE, 0, 0, _MEMBER.pack(member, directory), _text(client_address), _text(peer_address))
+def announce(member: int, client_address: str, peer_address: str = "", directory: int = 0, level: int = 1) -> bytes:
+    """Where clients, and the other members, reach a member: `host:port` each. `directory`: the id of its data; `level`:
+    the highest that its release knows."""
+    addresses = _text(client_address) + _text(peer_address)
+    return _command(Kind.ANNOUNCE, 0, 0, _MEMBER.pack(member, directory), addresses, _LEVEL.pack(level))
 
 
 def give_up_change(index: int, reason: str) -> bytes:
     """The leader cannot bring the change about that the command at `index` asked for."""
     return _command(Kind.GIVE_UP_CHANGE, 0, 0, _NUMBER.pack(index), _text(reason))
+
+
+def raise_level(level: int, members: Sequence[int]) -> bytes:
+    """`members` know this level. It counts if there are no others when it is applied."""
+    return _command(Kind.RAISE_LEVEL, 0, 0, struct.pack(f"<{1 + len(members)}I", level, *members))
 
 
 def _command(kind: Kind, session: int, epoch: int, *parts: bytes, number: int = 0) -> bytes:
@@ -362,11 +375,19 @@ def decode_cluster(data: bytes, offset: int) -> tuple[int, bytes]:
     return _CLUSTER_ID.unpack_from(data, offset)[0], decode_bytes(data, offset + _CLUSTER_ID.size)[0]
 
 
-def decode_announcement(data: bytes, offset: int) -> tuple[int, int, str, str]:
-    """Member, the id of its data directory, its client address, its peer address."""
+def decode_announcement(data: bytes, offset: int, end: int) -> tuple[int, int, str, str, int]:
+    """Member, the id of its data directory, its client address, its peer address, the level that it knows."""
     member, directory = _MEMBER.unpack_from(data, offset)
-    client_address, end = decode_text(data, offset + _MEMBER.size)
-    return member, directory, client_address, decode_text(data, end)[0]
+    client_address, offset = decode_text(data, offset + _MEMBER.size)
+    peer_address, offset = decode_text(data, offset)
+    has_level = offset + _LEVEL.size <= end  # releases of level 1 did not tell
+    return member, directory, client_address, peer_address, _LEVEL.unpack_from(data, offset)[0] if has_level else 1
+
+
+def decode_raise(data: bytes, offset: int, end: int) -> tuple[int, tuple[int, ...]]:
+    """The level, and the members that know it."""
+    level, *members = struct.unpack_from(f"<{(end - offset) // _LEVEL.size}I", data, offset)
+    return level, tuple(members)
 
 
 @lru_cache(maxsize=1024)  # a tree has few distinct ACLs, each of them in thousands of creates

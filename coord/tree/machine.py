@@ -42,6 +42,7 @@ from coord.tree.commands import (
     decode_numbers,
     decode_pairs,
     decode_path,
+    decode_raise,
     decode_set_acl,
     decode_set_data,
     decode_text,
@@ -49,6 +50,7 @@ from coord.tree.commands import (
 from coord.tree.configuration import Addresses, configuration_text
 from coord.tree.digest import digest
 from coord.tree.leases import End, Ended, Lease, Leases, Session
+from coord.tree.levels import LEVEL, Levels
 from coord.tree.members import Members, decode_change, encode_members
 from coord.tree.multi import Multi
 from coord.tree.outcomes import (
@@ -56,6 +58,8 @@ from coord.tree.outcomes import (
     NOT_OPERATOR,
     SESSION_EXPIRED,
     SESSION_MOVED,
+    UNIMPLEMENTED,
+    ChangeRefused,
     Created,
     MultiDone,
     MultiFailed,
@@ -65,6 +69,7 @@ from coord.tree.transactions import create, delete, set_acl, set_data
 from coord.tree.tree import CONFIG_PATH, Tree
 from coord.tree.watches import Watches
 from coord.tree.znode import Znode
+from coord.version import __version__
 from coord_protocol.paths import parent_of
 
 if TYPE_CHECKING:
@@ -98,6 +103,7 @@ _BLOCK_HEAD_BYTES = BLOCK_HEAD.size
 _unpack_head = HEAD.unpack_from
 _unpack_length = LENGTH_OF_COMMAND.unpack_from
 _HEAD_BYTES = HEAD.size
+_KINDS = 256
 
 
 class Origin(NamedTuple):
@@ -126,7 +132,8 @@ class Cluster:
 class Machine:
     """The replicated state. `watches` is told of every change, and is no part of it."""
 
-    def __init__(self, watches: Watches) -> None:
+    def __init__(self, watches: Watches, level: int = LEVEL) -> None:
+        """`level`: the highest that this release knows."""
         self.watches = watches
         self._watching = watches.connections
         """Empty while nobody watches anything, which is all that most writes ask."""
@@ -136,6 +143,7 @@ class Machine:
         self.leases = Leases()
         self.cluster: Cluster | None = None
         self.members = Members()
+        self.levels = Levels(level)
         self.origins: dict[int, Taken] = {}
         """By member. Ints, like `applied_index`: to call a NewType costs 0.15 µs."""
 
@@ -155,7 +163,7 @@ class Machine:
         self.wall_ms = 0
         """The leader's wall clock when it made the present run: only ever shown, as ctime and mtime."""
 
-        self._handlers: dict[int, Handler] = {
+        self._all_handlers: dict[int, Handler] = {
             Kind.CREATE: self._create,
             Kind.DELETE: self._delete,
             Kind.SET_DATA: self._set_data,
@@ -170,14 +178,20 @@ class Machine:
             Kind.END_LEASE: self._end_lease,
             Kind.CHANGE_MEMBERS: self._change_members,
         }
-        self._handlers_without_session: dict[int, HandlerWithoutSession] = {
+        self._all_handlers_without_session: dict[int, HandlerWithoutSession] = {
             Kind.CREATE_SESSION: self._create_session,
             Kind.ATTACH_SESSION: self._attach_session,
             Kind.KEEP_ALIVE: self._keep_alive,
             Kind.INIT_CLUSTER: self._init_cluster,
             Kind.ANNOUNCE: self._announce,
             Kind.GIVE_UP_CHANGE: self._give_up_change,
+            Kind.RAISE_LEVEL: self._raise_level,
         }
+        self._handlers: list[Handler] = [self._unknown] * _KINDS
+        self._handlers_without_session: list[HandlerWithoutSession] = [self._unknown] * _KINDS
+        """By kind, as the level in force has it."""
+
+        self._see_to_level()
 
     def apply(self, run: Run, origin: Origin, on_outcome: OnOutcome) -> None:
         """Do what the run says. `on_outcome` hears of the commands of `origin` that were not skipped."""
@@ -215,6 +229,9 @@ class Machine:
         self.tree, self.znodes, self.leases = state.tree, state.tree.znodes, state.leases
         self.cluster, self.members, self.origins = state.cluster, state.members, state.origins
         self.applied_index, self.clock_ms, self.wall_ms = state.applied_index, state.clock_ms, state.wall_ms
+        self.levels = Levels(self.levels.known)
+        self.levels.put_in_force(state.level, f"the snapshot at index {state.applied_index}")
+        self._see_to_level()
         self.departed, self.ended = [], []
 
     def digest(self) -> bytes:
@@ -225,6 +242,7 @@ class Machine:
             self.clock_ms,
             (cluster.id, cluster.secret) if cluster is not None else None,
             encode_members(self.members),
+            self.levels.in_force,
             [(member, taken.incarnation, taken.last_seq) for member, taken in sorted(self.origins.items())],
         )
         return digest(self.tree, self.leases, rest)
@@ -434,7 +452,8 @@ class Machine:
         return None
 
     def _announce(self, data: bytes, offset: int, end: int, zxid: int) -> Outcome:
-        member, directory, client_address, peer_address = decode_announcement(data, offset)
+        member, directory, client_address, peer_address, level = decode_announcement(data, offset, end)
+        self.levels.announced[MemberId(member)] = level
         addresses = Addresses(client_address, peer_address, directory)
         announced = self.members.announced
         if announced.get(MemberId(member)) != addresses:  # else nobody who watches the configuration need hear of it
@@ -446,6 +465,8 @@ class Machine:
         self.members.configured(Membership(run.first, decode_configuration(run.data)))
         for member in [member for member in self.origins if not self.members.knows(member)]:
             del self.origins[member]  # one that comes back with an empty directory counts from 1 again
+        for member in [member for member in self.levels.announced if not self.members.knows(member)]:
+            del self.levels.announced[member]
         self._show_configuration(run.first)
 
     def _show_configuration(self, zxid: int) -> None:
@@ -469,3 +490,39 @@ class Machine:
         index, offset = decode_number(data, offset)
         self.members.give_up(index, decode_text(data, offset)[0])
         return None
+
+    # Levels
+
+    def refusal(self, kind: int) -> ChangeRefused | None:
+        """Why such a command must not be in the log yet; None if it may."""
+        if kind not in self.levels.off:
+            return None
+        return ChangeRefused(UNIMPLEMENTED, self.levels.refusal(kind, self.members.membership.configuration.members))
+
+    def _raise_level(self, data: bytes, offset: int, end: int, zxid: int) -> Outcome:
+        # Who knows it is told by the leader: a member whose state comes from a snapshot has not heard all of them.
+        level, members = decode_raise(data, offset, end)
+        if level > self.levels.in_force and set(self.members.membership.configuration.members) <= set(members):
+            self.levels.put_in_force(level, f"what follows entry {zxid}")
+            self._see_to_level()
+        return None
+
+    def _see_to_level(self) -> None:
+        """What waits for a higher level is refused, what is not known at all stops us. In place: this may be in the
+        middle of a block."""
+        off = {kind: self._refuse if self.levels.knows(kind) else self._unknown for kind in self.levels.off}
+        for kind, handler in self._all_handlers.items():
+            self._handlers[kind] = off.get(kind, handler)
+        for kind, handler_without in self._all_handlers_without_session.items():
+            self._handlers_without_session[kind] = off.get(kind, handler_without)
+
+    def _refuse(self, data: bytes, body: int, end: int, *_: object) -> Outcome:
+        """The servers let none of it into the log; should one do so, then all do the same: nothing."""
+        return self.refusal(data[body - _HEAD_BYTES])
+
+    def _unknown(self, data: bytes, body: int, end: int, *_: object) -> Outcome:
+        kind = data[body - _HEAD_BYTES]
+        raise UnreadableLog(
+            f"the log after entry {self.applied_index} has a command of kind {kind}, which this release, coord"
+            f" {__version__}, does not know: start the release that the other members run"
+        )

@@ -8,7 +8,7 @@
     list[int]     lease_keep_alive: milliseconds left per lease asked for, -1 for one that is gone
     MultiDone     a multi that did everything
     MultiFailed   a multi that did nothing, and why
-    ChangeRefused change_members that did nothing, and why
+    ChangeRefused change_members that did nothing, and why; any other command that waits for a level
 
 The codes are plain ints, not members of `Code`: whoever looks at an outcome asks `type(outcome) is int`.
 """
@@ -59,7 +59,7 @@ class MultiFailed(msgspec.Struct, frozen=True, gc=False):
 
 
 class ChangeRefused(msgspec.Struct, frozen=True, gc=False):
-    """A change of members that cannot be made: ZooKeeper's code, and the reason for people."""
+    """What cannot be done now, a change of members as a rule: ZooKeeper's code, and the reason for people."""
 
     code: int
     text: str

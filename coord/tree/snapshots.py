@@ -6,9 +6,12 @@ whoever holds them holds the state of one moment. Leases and counters, which cha
 
 A piece is one msgpack array, a kind first; znodes come as columns, which costs half as much as rows:
 
-    0  HEAD    version, applied_index, clock_ms, wall_ms, cluster or nil, members, origins, leases, znodes (how many)
+    0  HEAD    level, applied_index, clock_ms, wall_ms, cluster or nil, members, origins, leases, znodes (how many)
     1  LEASES  [id, ttl_ms, deadline_ms, name, meta, epoch, identities, keys in order, their numbers, keys_made] …
     2  ZNODES  paths, data, ACLs, position of each znode's ACL among them, then a column for each number of it
+
+The number in the head is the level in force, and says which form the pieces have: so far all levels have this one. A
+member of the release before, which may be given our snapshot, can read it as long as that release's level is in force.
 
 What follows from the rest is not in it: children, the bound of all deadlines, the owner's list of its keys apart from
 their order. /zookeeper/ext has the data of whichever version reads it.
@@ -23,6 +26,7 @@ from msgspec.structs import force_setattr
 
 from coord.tree.acl import Acl, shared
 from coord.tree.leases import Lease, Leases
+from coord.tree.levels import FIRST, LEVEL, NewerLevel
 from coord.tree.machine import Cluster, Machine, Taken
 from coord.tree.members import Members, decode_members, encode_members
 from coord.tree.tree import ROOT, Tree
@@ -31,8 +35,6 @@ from coord_protocol.errors import CoordError
 from coord_protocol.extensions import EXTENSIONS_PATH, extensions_document
 from coord_protocol.paths import parent_of
 from coord_protocol.records import ACL
-
-VERSION: Final = 1
 
 HEAD: Final = 0
 LEASES: Final = 1
@@ -59,7 +61,7 @@ _decode: Final = msgspec.msgpack.Decoder(list[Any]).decode
 
 
 class DamagedState(CoordError):
-    """The pieces do not make a state. The file's own checks were right, so another version wrote it, or a bug."""
+    """The pieces do not make a state. The file's own checks were right, so a bug wrote it."""
 
 
 class Frozen:
@@ -75,7 +77,7 @@ class Frozen:
         cluster = machine.cluster
         self._head: list[Any] | None = [
             HEAD,
-            VERSION,
+            machine.levels.in_force,
             machine.applied_index,
             machine.clock_ms,
             machine.wall_ms,
@@ -124,6 +126,7 @@ def freeze(machine: Machine) -> Frozen:
 class State:
     """All that is replicated: what `Machine.adopt` goes on from."""
 
+    level: int = FIRST
     applied_index: int = 0
     clock_ms: int = 0
     wall_ms: int = 0
@@ -137,7 +140,9 @@ class State:
 class Loader:
     """Builds a state from its pieces, in their order."""
 
-    def __init__(self) -> None:
+    def __init__(self, known: int = LEVEL) -> None:
+        """`known`: the highest level that this release knows."""
+        self._known = known
         self._state = State()
         self._znodes: dict[str, Znode] = {}
         self._children: dict[str, dict[str, None]] = {}
@@ -145,11 +150,13 @@ class Loader:
         self._znode_count = -1
 
     def add(self, piece: bytes) -> None:
-        """Raises `DamagedState`."""
+        """Raises `DamagedState`, and `NewerLevel` if a later release wrote it."""
         try:
             kind, *values = _decode(piece)
             if (self._znode_count < 0) != (kind == HEAD):
                 raise DamagedState("the head of a state comes first, and once")
+            if kind == HEAD and values[0] > self._known:  # before anything that may have changed
+                raise NewerLevel("a snapshot", values[0], self._known)
             match kind:
                 case 0:
                     self._take_head(*values)
@@ -159,9 +166,9 @@ class Loader:
                 case 2:
                     self._take_znodes(*values)
                 case _:
-                    raise DamagedState(f"a piece of kind {kind}; this is version {VERSION}")
+                    raise DamagedState(f"a piece of kind {kind}")
         except (msgspec.MsgspecError, ValueError, TypeError, IndexError) as error:
-            raise DamagedState(f"a piece of a state is not what version {VERSION} writes: {error}") from error
+            raise DamagedState(f"a piece of a state is not what a server writes: {error}") from error
 
     def finish(self) -> State:
         """The state, of which all pieces were added. Raises `DamagedState` if they were not."""
@@ -186,7 +193,7 @@ class Loader:
 
     def _take_head(
         self,
-        version: int,
+        level: int,
         applied_index: int,
         clock_ms: int,
         wall_ms: int,
@@ -196,9 +203,8 @@ class Loader:
         lease_count: int,
         znode_count: int,
     ) -> None:
-        if version != VERSION:
-            raise DamagedState(f"a state of version {version}; this is version {VERSION}: start the one that wrote it")
         state = self._state
+        state.level = level
         state.applied_index, state.clock_ms, state.wall_ms = applied_index, clock_ms, wall_ms
         state.cluster = None if cluster is None else Cluster(*cluster)
         state.members = decode_members(members)

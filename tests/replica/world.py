@@ -1,6 +1,7 @@
 """Replicas without sockets, disks or clocks: a turn is a call, time is a number, and clients are lists of frames."""
 
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import replace
 from functools import partial
 from itertools import count
@@ -22,6 +23,7 @@ from coord.replica.inputs import (
     Received,
 )
 from coord.replica.replica import Replica
+from coord.tree.levels import FIRST, LEVEL
 from coord_protocol.frames import REPLY_HEADER, REQUEST_HEADER, FrameSplitter, frame
 from coord_protocol.jute import Record
 from coord_protocol.requests import ConnectRequest, ConnectResponse, OpCode
@@ -103,7 +105,9 @@ class World:
         *,
         lease_reads: bool = False,
         reconfig: bool = True,
+        early: Collection[int] = (),
     ) -> None:
+        """`early`: members that run a release of level 1."""
         self.now = 100.0
         self.directories = 0
         """How many there have been."""
@@ -135,14 +139,14 @@ class World:
             snapshot_piece_pause=snapshot_piece_pause,
         )
         for member in voters:
-            self._start(member, voters)
+            self._start(member, voters, FIRST if member in early else LEVEL)
         self.run_until_led()
 
-    def join(self, member: int) -> None:
+    def join(self, member: int, level: int = LEVEL) -> None:
         """Start a server with an empty directory that is to become a member."""
-        self._start(MemberId(member), ())
+        self._start(MemberId(member), (), level)
 
-    def _start(self, member: MemberId, voters: tuple[MemberId, ...]) -> None:
+    def _start(self, member: MemberId, voters: tuple[MemberId, ...], level: int) -> None:
         self.directories += 1
         config = replace(
             self._template,
@@ -150,6 +154,7 @@ class World:
             client_address=f"host{member}:2181",
             peer_address=f"host{member}:2281",
             directory_id=self.directories,
+            level=level,
         )
         jitter = partial(float, member / 10)
         self.disks[member] = SnapshotDisk(member)

@@ -99,8 +99,12 @@ HEAD_OF_SESSION_3_EPOCH_5 = "0300000000000000 0500000000000000"
             f"23 2a000000 {bytes(24).hex()} ffffffffffffffff 01000000 73",
         ),
         (
-            commands.announce(2, "c", "p", 7),
-            f"24 33000000 {bytes(24).hex()} 02000000 0700000000000000 01000000 63 01000000 70",
+            commands.announce(2, "c", "p", 7, 3),
+            f"24 37000000 {bytes(24).hex()} 02000000 0700000000000000 01000000 63 01000000 70 03000000",
+        ),
+        (
+            commands.raise_level(3, [1, 2]),
+            f"26 29000000 {bytes(24).hex()} 03000000 01000000 02000000",
         ),
         (
             commands.block(1, 2, 3, [b"ab", b"c"]),
@@ -110,7 +114,7 @@ HEAD_OF_SESSION_3_EPOCH_5 = "0300000000000000 0500000000000000"
     ],
 )
 def test_bytes_on_disk_stay_what_they_are(command: bytes, expected: str) -> None:
-    """ARCHITECTURE §3: log commands are versioned. If one of these must change, so must VERSION."""
+    """ARCHITECTURE §3: log commands are versioned. If one of these must change, see `coord.tree.levels`."""
     assert command == bytes.fromhex(expected)
 
 
@@ -137,6 +141,7 @@ def test_kinds_keep_their_numbers() -> None:
         "INIT_CLUSTER": 35,
         "ANNOUNCE": 36,
         "GIVE_UP_CHANGE": 37,
+        "RAISE_LEVEL": 38,
     }
 
 
