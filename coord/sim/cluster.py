@@ -27,6 +27,7 @@ from coord.sim.faults import (
     SetWall,
     SlowDisk,
     Split,
+    Upgrade,
 )
 from coord.sim.invariants import Invariants
 from coord.sim.links import Links, Weather
@@ -36,6 +37,7 @@ from coord.sim.streams import Streams
 from coord.sim.swarm import LEASE_DRIFT, Profile
 from coord.sim.trace import Trace
 from coord.storage.store import Store
+from coord.tree.levels import LEVEL
 
 POWER_FAILS_WITHIN = 0.05
 """Seconds, of all servers: some are in the middle of a write."""
@@ -54,7 +56,12 @@ class Cluster:
         self.links = Links(timeline, chance, trace, profile.weather, profile.members)
         self.streams = Streams(timeline, chance, profile.client_delay, profile.cut_chance)
         hardware = Hardware(timeline, chance, trace, self.links, self.streams, invariants, profile.machinery)
-        self.servers = {member: Server(member, hardware, self.new_clock(), self._configure) for member in self.members}
+        self.servers = {
+            member: Server(
+                member, hardware, self.new_clock(), self._configure, LEVEL - 1 if member in profile.early else LEVEL
+            )
+            for member in self.members
+        }
         self.is_healed = False
         self.disturbed_until = 0.0
         """When the last fault that has struck so far is over, in true time."""
@@ -66,7 +73,7 @@ class Cluster:
             self.timeline, rate, chance.uniform(0, 1e6), 1_700_000_000_000 + chance.randint(-5000, 5000)
         )
 
-    def _configure(self, member: MemberId, store: Store) -> ReplicaConfig:
+    def _configure(self, member: MemberId, store: Store, level: int) -> ReplicaConfig:
         profile = self.profile
         raft = RaftConfig(
             member=member,
@@ -85,6 +92,7 @@ class Cluster:
             raft=raft,
             client_address=f"10.1.0.{member}:2181",
             directory_id=store.directory_id,
+            level=level,
             tick=profile.tick,
             max_outstanding_bytes=profile.outstanding_bytes,
             handshake_deadline=profile.handshake_deadline,
@@ -179,6 +187,10 @@ class Cluster:
                 server.kill(loses_power=True)
                 self.timeline.after(fault.lasts, server.start)
                 self._damage_snapshot(server)
+            case Upgrade():
+                server = self.servers[MemberId(fault.member)]
+                server.upgrade()
+                self.timeline.after(fault.lasts, server.start)
             case ChangeRate():
                 self.servers[MemberId(fault.member)].change_rate(fault.rate)
             case SetWall():

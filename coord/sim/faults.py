@@ -141,6 +141,15 @@ class DamageSnapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class Upgrade:
+    """A member that runs the release before is started again with this one. Not gracefully: `Retire` does that."""
+
+    at: float
+    member: int
+    lasts: float
+
+
+@dataclass(frozen=True, slots=True)
 class ChangeRate:
     """A machine's clock runs at another rate from now on."""
 
@@ -178,5 +187,5 @@ class BreakClient:
 
 Fault: TypeAlias = (
     Kill | KillAll | Retire | Freeze | Isolate | Split | BreakLink | FalseAlarm | SlowDisk | FailSync |
-    FillDisk | DamageSnapshot | ChangeRate | SetWall | CutClient | BreakClient
+    FillDisk | DamageSnapshot | Upgrade | ChangeRate | SetWall | CutClient | BreakClient
 )  # fmt: skip

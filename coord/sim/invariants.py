@@ -72,6 +72,9 @@ class Invariants:
         self.leaders: dict[Term, MemberId] = {}
         self.checked_digests = 0
         self._durable = {member: Durable(member) for member in members}
+        self._levels: dict[MemberId, int] = {}
+        """The highest that the release knows which was started last."""
+
         self._votes: dict[tuple[MemberId, Term], MemberId] = {}
         self._batches: dict[MemberId, int] = {}
         self._progress: dict[MemberId, Progress] = {}
@@ -89,6 +92,7 @@ class Invariants:
     def on_start(self, server: Server, store: Store) -> None:
         """Recovery lost nothing that was confirmed, and what it found is safe from the next crash, too."""
         member, found = server.member, store.stored
+        self._levels[member] = server.level
         known = self._durable[member]
         known.check_recovery(found)
         self._check_place(member, found.snapshot, "recovered")
@@ -102,7 +106,10 @@ class Invariants:
 
         def observed_apply(run: Run, *rest: object) -> None:
             is_new = self._on_apply(server.member, run)
+            level = machine.levels.in_force
             apply(run, *rest)  # type: ignore[arg-type]
+            if machine.levels.in_force != level:
+                self._on_level(server.member, machine.levels.in_force)
             if is_new:
                 self._on_new_state(machine)
             if self._positions[run.first] % DIGEST_EVERY == 0:
@@ -272,6 +279,24 @@ class Invariants:
             self.living = {lease.id: lease.ttl_ms / 1000 for lease in table.values()}
         if ended:
             check_owners(machine)
+
+    def _on_level(self, member: MemberId, level: int) -> None:
+        early = [other for other in self._durable if self._levels.get(other, 0) < level]
+        if early:
+            raise Violation(
+                "a level is in force when all members know it",
+                f"member {member} comes to level {level}, and members {early} run an earlier release",
+            )
+
+    def check_level(self, server: Server) -> None:
+        """At rest, it is as high as it can be."""
+        assert server.process is not None, "everybody is up when everything is at rest"
+        in_force, known = server.process.replica.machine.levels.in_force, min(self._levels.values())
+        if in_force != known:
+            raise Violation(
+                "a level that all members know comes in force",
+                f"member {server.member} is at level {in_force}, and all members know {known}",
+            )
 
     def check_digest(self, member: MemberId, machine: Machine) -> None:
         digest = machine.digest()

@@ -174,6 +174,7 @@ class Run:
         for server in self.cluster.servers.values():
             assert server.process is not None
             self.invariants.check_digest(server.member, server.process.replica.machine)
+            self.invariants.check_level(server)
             if self.profile.snapshot_log_bytes < NEVER:
                 self.invariants.check_growth(server, self.profile)
 

@@ -19,6 +19,7 @@ from coord.sim.streams import Streams
 from coord.sim.trace import Trace
 from coord.storage.errors import DiskFailed
 from coord.storage.store import Store
+from coord.tree.levels import LEVEL
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +74,19 @@ class Server:
         member: MemberId,
         world: Hardware,
         clock: MachineClock,
-        configure: Callable[[MemberId, Store], ReplicaConfig],
+        configure: Callable[[MemberId, Store, int], ReplicaConfig],
+        level: int = LEVEL,
     ) -> None:
+        """`configure`: what a process is told; given its member, its disk, and the level of its release."""
         self.member = member
         self.world = world
         self.clock = clock
         self.platter = Platter(world.chance)
         self.files: VirtualFiles | None = None
         self.process: Process | None = None
+        self.level = level
+        """The highest that the release on this machine knows."""
+
         self.boots = 0
         self.disk_delay = world.machinery.disk
         self.disk_is_full = False
@@ -123,7 +129,7 @@ class Server:
             world.trace.mark("torn write cut off")
         world.trace.tell(world.timeline.now, f"server {self.member} starts, incarnation {store.incarnation}")
         world.observer.on_start(self, store)
-        self.process = Process(self, store, files, self._configure(self.member, store))
+        self.process = Process(self, store, files, self._configure(self.member, store, self.level))
 
     def kill(self, loses_power: bool) -> None:
         """The process is gone at once; with `loses_power` so is what the disk had not made safe."""
@@ -137,6 +143,12 @@ class Server:
         self.world.trace.tell(
             self.world.timeline.now, f"server {self.member} {'loses power' if loses_power else 'is killed'}"
         )
+
+    def upgrade(self) -> None:
+        """The release on it is the newest from now on; whoever runs is killed, and must be started again."""
+        self.level = LEVEL
+        if self.process is not None:
+            self.kill(loses_power=False)
 
     def heal(self) -> None:
         """Up, awake and sound."""

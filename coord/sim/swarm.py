@@ -6,7 +6,7 @@ what is wrong without.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from coord.sim.faults import (
@@ -29,12 +29,16 @@ from coord.sim.faults import (
     SetWall,
     SlowDisk,
     Split,
+    Upgrade,
 )
 from coord.sim.links import Weather
 from coord.sim.server import Machinery
 
 CALM_SHARE = 0.15
 """Seeds without any fault."""
+
+UPGRADE_SHARE = 0.3
+"""Of the others: a cluster of the level before is upgraded while other faults happen."""
 
 GENTLE_DELAY = 0.01
 GENTLE_WINDOW = 4096
@@ -95,6 +99,9 @@ class Profile:
     retained_log_bytes: int
     """So much of the log stays for members that are a little behind; further behind, they need a snapshot."""
 
+    early: tuple[int, ...] = ()
+    """Members that run the release of the level before, until they are upgraded."""
+
     @property
     def is_gentle(self) -> bool:
         """Machines and network are good enough to keep up with the clients at all times, but for faults."""
@@ -151,7 +158,14 @@ def draw(seed: int, duration: float, chance: Random) -> tuple[Profile, list[Faul
         lease_reads=keeps_drift and seed % 3 == 0,  # not by chance, so that old seeds keep what they drew
         retained_log_bytes=chance.choice((0, 0, 1000, 10_000)),
     )
-    return profile, [] if is_calm else _draw_faults(chance, profile)
+    if is_calm:
+        return profile, []
+    faults = _draw_faults(chance, profile)
+    if chance.random() >= UPGRADE_SHARE:
+        return profile, faults
+    upgrades = _draw_upgrades(chance, profile)
+    early = tuple(sorted(upgrade.member for upgrade in upgrades))
+    return replace(profile, early=early), sorted([*faults, *upgrades], key=lambda fault: fault.at)
 
 
 def _draw_weather(chance: Random) -> Weather:
@@ -266,6 +280,16 @@ NEED_TWO = frozenset({"isolate", "split", "break link", "false alarm"})
 
 OFTEN = {"kill": 3, "isolate": 3, "freeze": 2, "split": 2, "retire": 2, "slow disk": 2}
 """What changes leaders is drawn more often than the rest, which has weight 1."""
+
+
+def _draw_upgrades(chance: Random, profile: Profile) -> list[Upgrade]:
+    """Of all members, or of some, for a cluster may have been left half done; one by one, in any order."""
+    members = chance.sample(
+        range(1, profile.members + 1), chance.choice((profile.members, max(1, profile.members - 1)))
+    )
+    moments = sorted(chance.uniform(0.5, profile.duration) for _ in members)
+    lasts = profile.election_timeout * chance.uniform(0.2, 2.0)
+    return [Upgrade(at, member, lasts) for at, member in zip(moments, members, strict=True)]
 
 
 def _draw_faults(chance: Random, profile: Profile) -> list[Fault]:

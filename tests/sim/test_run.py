@@ -2,13 +2,14 @@
 
 import json
 import re
+from itertools import count
 from random import Random
 
 import pytest
 from click.testing import CliRunner
 
 from coord.cli.sim import sim
-from coord.sim.faults import LEADER, BreakLink, Fault, FillDisk, Freeze, Isolate, Kill, KillAll
+from coord.sim.faults import LEADER, BreakLink, Fault, FillDisk, Freeze, Isolate, Kill, KillAll, Upgrade
 from coord.sim.run import Outcome, run_seed
 from coord.sim.shrink import rule_of, shrink
 from coord.sim.swarm import MAKERS, draw
@@ -33,11 +34,23 @@ def test_swarm_draws_calm_and_stormy_seeds_of_all_kinds() -> None:
     assert {type(fault) for drawn in faults for fault in drawn} >= {
         type(fault) for fault in [*EVERYTHING_FAILS, BreakLink(0.0, 1, 2)]
     }
-    assert len({type(fault) for drawn in faults for fault in drawn}) == len(MAKERS)
+    assert len({type(fault) for drawn in faults for fault in drawn}) == len(MAKERS) + len([Upgrade])
 
 
 def test_cluster_survives_everything_at_once() -> None:
     assert run_seed(1, keep=lambda drawn: EVERYTHING_FAILS).failure is None
+
+
+def test_level_rises_when_the_last_member_is_upgraded() -> None:
+    """And not before, however long it takes."""
+    seed = next(seed for seed in count() if draw(seed, 3.0, Random(seed))[0].early)
+
+    upgraded = run_seed(seed, 3.0, keep=lambda drawn: [fault for fault in drawn if isinstance(fault, Upgrade)])
+    left = run_seed(seed, 3.0, keep=lambda drawn: [])
+
+    assert (upgraded.failure, left.failure) == (None, None)
+    assert "LevelRaised" in upgraded.reached
+    assert "LevelRaised" not in left.reached
 
 
 def test_power_fails_in_the_middle_of_writes() -> None:

@@ -41,6 +41,6 @@ def test_every_rule_is_put_to_the_test(outcomes: Sequence[Outcome]) -> None:
     assert reached["SnapshotInstalled"] > 50
     assert reached["snapshot damaged"] > 15
     assert reached.keys() >= {
-        "QuorumLost", "Truncated", "TransferStarted",
+        "QuorumLost", "Truncated", "TransferStarted", "Upgrade", "LevelRaised",
         "watches set again", "session expired", "client left a silent server",
     }  # fmt: skip
