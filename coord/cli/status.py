@@ -13,6 +13,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from coord.tree.levels import FIRST
 from coord.tui.poll import is_up
 from coord_client import connect
 from coord_client.addresses import Address, parse_hosts
@@ -21,6 +22,8 @@ from coord_protocol.errors import CoordError, LocalProtocolError, OperationTimeo
 PATIENCE: Final = 2.0  # seconds for one server
 WIDTH: Final = 120  # columns; on a narrower terminal lines wrap, which is better than to cut addresses
 COUNTS: Final = ("sessions", "leases", "connections")
+NO_LEVELS: Final[dict[str, Any]] = {"in_force": FIRST, "known": FIRST, "waits_for": []}
+"""What a release means that does not speak of levels."""
 
 
 class Servers(click.ParamType[list[Address]]):
@@ -69,6 +72,8 @@ def status(*, servers: list[Address], as_json: bool) -> None:
         for answer in answers:
             if answer.problem:
                 click.echo(answer.problem)
+        if unfinished := unfinished_upgrade(answers):
+            click.echo(unfinished)
     if leader is None:
         raise SystemExit(1)
 
@@ -136,14 +141,33 @@ def addresses_known(answers: Iterable[Answer]) -> dict[int, Address]:
     }
 
 
+def unfinished_upgrade(answers: Iterable[Answer]) -> str:
+    """What the leader waits for to do all that its release can do; empty if it does."""
+    for answer in answers:
+        level = level_of(answer.status) if answer.status is not None else NO_LEVELS
+        if level["waits_for"]:
+            members = ", ".join(map(str, level["waits_for"]))
+            return (
+                f"level {level['in_force']} is in force; {level['known']} waits for a newer release on"
+                f" {'member' if len(level['waits_for']) == 1 else 'members'} {members}"
+            )
+    return ""
+
+
+def level_of(status: dict[str, Any]) -> dict[str, Any]:
+    level: dict[str, Any] = status.get("level", NO_LEVELS)
+    return level
+
+
 def table(answers: Sequence[Answer]) -> Table:
-    """A line for each server, by member. The lag is in log entries, behind the highest index known to be committed."""
+    """A line for each server, by member. The lag is in log entries, behind the highest index known to be committed; the
+    level is the highest that the server's release knows."""
     statuses = {answer.address: answer.status for answer in answers if answer.status is not None}
     committed = max((status["commit_index"] for status in statuses.values()), default=0)
     members = {address: member for member, address in addresses_known(answers).items()}
     members |= {address: status["member"] for address, status in statuses.items()}
-    shown = Table("member", "address", "role", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for heading in ("term", "commit", "applied", "lag", *COUNTS):
+    shown = Table("member", "address", "role", "release", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for heading in ("level", "term", "commit", "applied", "lag", *COUNTS):
         shown.add_column(heading, justify="right")
     for answer in sorted(answers, key=lambda answer: members.get(answer.address, math.inf)):
         member = str(members.get(answer.address, "?"))
@@ -157,8 +181,8 @@ def _cells(answer: Answer, committed: int) -> list[RenderableType]:
         return [Text(answer.excuse, style="bold red")]
     role = Text(status["role"], style="bold cyan" if status["role"] == "leader" else "")
     lag = committed - status["applied_index"]
-    numbers = [status["term"], status["commit_index"], status["applied_index"], lag]
-    return [role, *map(str, numbers), *(str(status[name]) for name in COUNTS)]
+    numbers = [level_of(status)["known"], status["term"], status["commit_index"], status["applied_index"], lag]
+    return [role, status["version"], *map(str, numbers), *(str(status[name]) for name in COUNTS)]
 
 
 def _document(answer: Answer) -> dict[str, Any]:

@@ -2,12 +2,13 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from coord.cli.status import Answer, leader_of, status, table
+from coord.cli.status import Answer, leader_of, status, table, unfinished_upgrade
 from coord.local.cluster import running
 from coord.local.ports import free_ports
 from coord_client.addresses import Address
@@ -16,15 +17,26 @@ from tests.cli.processes import coord
 MEMBERS = {"1": {"client": "a:1"}, "2": {"client": "b:1"}, "3": {"client": ""}}
 
 
-def answer(member: int, *, role: str = "follower", leader: int | None = 1, term: int = 2, applied: int = 90) -> Answer:
-    said = {
+def answer(
+    member: int,
+    *,
+    role: str = "follower",
+    leader: int | None = 1,
+    term: int = 2,
+    applied: int = 90,
+    level: dict[str, Any] | None = None,
+) -> Answer:
+    said: dict[str, Any] = {
         "member": member,
         "role": role,
         "leader": leader,
         "term": term,
         "commit_index": 95,
         "applied_index": applied,
+        "version": "0.1.0",
     }
+    if level is not None:
+        said["level"] = level
     counts = {"sessions": 4, "leases": 1, "connections": 2}
     return Answer(Address(" ab"[member], 1), {**said, **counts, "members": MEMBERS})
 
@@ -41,9 +53,19 @@ def test_table_shows_members_in_order_with_their_lag() -> None:
     rows = rows_of([answer(2), answer(1, role="leader", applied=95)])
 
     assert rows == [
-        ["1", "a:1", "leader", "2", "95", "95", "0", "4", "1", "2"],
-        ["2", "b:1", "follower", "2", "95", "90", "5", "4", "1", "2"],
+        ["1", "a:1", "leader", "0.1.0", "1", "2", "95", "95", "0", "4", "1", "2"],
+        ["2", "b:1", "follower", "0.1.0", "1", "2", "95", "90", "5", "4", "1", "2"],
     ]
+
+
+def test_upgrade_that_is_under_way_is_told() -> None:
+    """By the leader: the others have not heard everybody."""
+    leader = answer(1, role="leader", level={"in_force": 1, "known": 3, "waits_for": [2]})
+    follower = answer(2, level={"in_force": 1, "known": 2, "waits_for": []})
+
+    assert [row[4] for row in rows_of([leader, follower])] == ["3", "2"]
+    assert unfinished_upgrade([follower, leader]) == "level 1 is in force; 3 waits for a newer release on member 2"
+    assert unfinished_upgrade([follower, Answer(Address("x", 9))]) == ""
 
 
 def test_table_names_a_silent_member_that_others_know() -> None:
