@@ -10,7 +10,7 @@ Leaving the scope stops all of them, whatever happened in it.
 
 import signal
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
@@ -77,6 +77,8 @@ class LocalCluster:
         self.directory = directory
         self.processes: dict[int, trio.Process] = {}
         """Of the members that were started and not ended by us."""
+        self.environments: dict[int, Mapping[str, str]] = {}
+        """What the processes of a member have in their environment beside ours: another release, for a test."""
         self._client_ports = dict(enumerate(client_ports, 1))
         self._peer_ports = dict(enumerate(peer_ports, 1))
         self._network = network
@@ -138,11 +140,12 @@ class LocalCluster:
         """Start one. It logs to its file, or to `output` (as `subprocess` knows it)."""
         assert member not in self.processes, f"member {member} was started before"
         self.directory.mkdir(parents=True, exist_ok=True)
+        environment = self.environments.get(member, {})
         if output is None:
             with open(self.log(member), "ab") as log:
-                process = await open_process(self._command(member), log.fileno())
+                process = await open_process(self._command(member), log.fileno(), environment)
         else:
-            process = await open_process(self._command(member), output)
+            process = await open_process(self._command(member), output, environment)
         self.processes[member] = process
         return process
 

@@ -7,7 +7,8 @@ started with.
 import os
 import signal
 import subprocess
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 import trio
@@ -15,15 +16,17 @@ import trio
 STOP_PATIENCE: Final = 5.0  # for an orderly end; a leader takes up to one second to hand over
 
 
-async def open_process(command: Sequence[str], output: int) -> trio.Process:
-    """A process whose output goes to `output`, not yet waited for."""
+async def open_process(
+    command: Sequence[str], output: int, environment: Mapping[str, str] = MappingProxyType({})
+) -> trio.Process:
+    """A process whose output goes to `output`, not yet waited for. `environment`: what it has beside ours."""
     return await trio.lowlevel.open_process(
         command,
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=subprocess.STDOUT,
         start_new_session=True,
-        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+        env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
     )
 
 
