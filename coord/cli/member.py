@@ -162,6 +162,9 @@ def transfer(cluster: Cluster, *, to: int | None) -> None:
     leader = leader_of(answers)
     if leader is None:
         raise Failure("nobody knows a leader; see `coord status`", ExitCode.UNREACHABLE)
+    if to == leader:
+        click.echo(f"member {leader} leads already")
+        return
     address = addresses_known(answers)[leader]
 
     async def hand_over(client: Client) -> int:
