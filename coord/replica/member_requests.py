@@ -19,7 +19,7 @@ from coord.tree import commands
 from coord.tree.commands import Kind
 from coord.tree.machine import Machine
 from coord.tree.members import Change, Joining, encode_change
-from coord.tree.outcomes import NO_AUTH, NOT_OPERATOR, ChangeRefused, Outcome
+from coord.tree.outcomes import BAD_VERSION, NO_AUTH, NOT_OPERATOR, ChangeRefused, Outcome
 from coord.tree.tree import CONFIG_PATH
 from coord_protocol.errors import Code, MarshallingError
 from coord_protocol.extensions import ChangeMembersRequest, TransferLeadershipRequest
@@ -120,7 +120,9 @@ class MemberRequests:
                 raise Refused(int(Code.RECONFIG_DISABLED))
             change = change_of(ReconfigRequest.decode(frame, BODY))
             if not is_operator(connection, self._has_super):
-                raise Refused(NO_AUTH)
+                # ZooKeeper looks at the version first, and a test of kazoo's at what it finds.
+                is_old = change.version not in (-1, self._machine.members.membership.index)
+                raise Refused(BAD_VERSION if is_old else NO_AUTH)
         except MarshallingError as error:
             self._requests.refuse(connection, xid, int(error.code))
         except Refused as refused:

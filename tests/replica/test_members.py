@@ -438,6 +438,15 @@ def test_reconfig_adds_and_removes_as_zookeeper_does() -> None:
     assert "server.100" not in text
 
 
+def test_reconfig_of_a_stranger_is_told_of_the_version_first() -> None:
+    world = World(3)
+    stranger = world.client(address="10.0.0.1")
+    stranger.connect()
+    version = world.leader.machine.members.membership.index
+    assert reconfig(stranger, leaving="2", version=version + 99)[0] == Code.BAD_VERSION
+    assert reconfig(stranger, leaving="2", version=-1)[0] == Code.NO_AUTH
+
+
 def test_reconfig_takes_a_whole_new_list() -> None:
     world = World(3)
     client = operator(world)
