@@ -7,6 +7,7 @@
     ├── CorruptIdentity     the file that says whose directory it is is damaged or missing
     ├── CorruptLog          acknowledged data is damaged or missing: file, offset, index and remedy are named
     ├── CorruptSnapshot     the snapshots that the log stands on are damaged or missing
+    ├── DamagedFile         a file that was read from its beginning to its end is not what was written
     └── DiskFailed          reading, writing or syncing failed; what the disk holds now is unknown
 
 `CorruptLog` comes from opening a directory only; `DiskFailed` may come from any call. After it the store
@@ -76,6 +77,15 @@ class CorruptSnapshot(StorageError):
             f"{directory}/snapshots: the log begins after index {index} and needs a snapshot from there on, but"
             f" {has}{what}. Restore {directory} from a copy taken while the server was stopped. {NO_EMPTY_ONE}"
         )
+
+
+class DamagedFile(StorageError):
+    """Everything before the offset is sound."""
+
+    def __init__(self, directory: str, name: str, offset: int, what: str) -> None:
+        super().__init__(f"{directory}/{name}, offset {offset}: {what}")
+        self.name = name
+        self.offset = offset
 
 
 class DiskFailed(StorageError):

@@ -1,7 +1,7 @@
 """The seam to the disk: one flat directory, and exactly as much of POSIX as a write-ahead log needs.
 
 Three implementations: `RealFiles` below, `memory.MemoryFiles` for servers that need to remember nothing, and the
-simulator's, which loses and tears whatever it is allowed to.
+simulator's, which loses and tears whatever it is allowed to. A directory that is not to be changed is a `StoppedFiles`.
 What a crash (of the machine, not only of the process) may do is the contract:
 
     contents   What was written is what `read` returns at once. It is durable when the next `sync` of that
@@ -28,7 +28,7 @@ from coord.storage.errors import DirectoryInUse
 LOCK_NAME = "lock"
 
 
-class Files(Protocol):
+class ReadableFiles(Protocol):
     """One directory of files, named without slashes."""
 
     directory: str
@@ -47,6 +47,14 @@ class Files(Protocol):
     def read(self, name: str, offset: int, length: int) -> bytes:
         """Up to `length` bytes; fewer only at the file's end."""
         ...
+
+    def close(self) -> None:
+        """Give up the lock, if this is the directory that has it. Syncs nothing."""
+        ...
+
+
+class Files(ReadableFiles, Protocol):
+    """One that can be changed."""
 
     def create(self, name: str, size: int) -> None:
         """A file of `size` zeros with its space reserved; what had that name before is gone."""
@@ -72,10 +80,6 @@ class Files(Protocol):
 
     def sync_directory(self) -> None: ...
 
-    def close(self) -> None:
-        """Give up the lock, if this is the directory that has it. Syncs nothing."""
-        ...
-
 
 class RealFiles:
     """A directory of this machine. `lock` makes it, durably, with its parents, if it is not there."""
@@ -92,12 +96,7 @@ class RealFiles:
         _make_directory(os.path.abspath(self.directory))
         # flock, not a file that merely exists: it ends with its process, however that dies.
         lock = os.open(self._path(LOCK_NAME), os.O_RDWR | os.O_CREAT, 0o640)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            text = os.pread(lock, 20, 0).decode("ascii", "replace").strip()
-            os.close(lock)
-            raise DirectoryInUse(self.directory, int(text) if text.isdigit() else None) from None
+        _take_lock(lock, self.directory)
         os.ftruncate(lock, 0)
         os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
         self._lock = lock
@@ -167,6 +166,51 @@ class RealFiles:
         if self._kept >= 0:
             os.close(self._kept)
         self._kept_name, self._kept = name, file
+
+
+class StoppedFiles:
+    """A directory of this machine that nobody is to change: what a member left, or a backup."""
+
+    def __init__(self, directory: str) -> None:
+        self.directory = directory
+        self._lock: int | None = None
+
+    def lock(self) -> None:
+        try:
+            lock = os.open(self._path(LOCK_NAME), os.O_RDONLY)
+        except FileNotFoundError:
+            return  # a copy, without it
+        _take_lock(lock, self.directory)
+        self._lock = lock
+
+    def names(self) -> list[str]:
+        """None, if there is no such directory."""
+        return sorted(os.listdir(self.directory)) if os.path.isdir(self.directory) else []
+
+    def size(self, name: str) -> int:
+        return os.stat(self._path(name)).st_size
+
+    def read(self, name: str, offset: int, length: int) -> bytes:
+        with open(self._path(name), "rb", buffering=0) as file:
+            return os.pread(file.fileno(), length, offset)
+
+    def close(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _path(self, name: str) -> str:
+        return os.path.join(self.directory, name)
+
+
+def _take_lock(lock: int, directory: str) -> None:
+    """Raises `DirectoryInUse`; then the descriptor is closed."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        text = os.pread(lock, 20, 0).decode("ascii", "replace").strip()
+        os.close(lock)
+        raise DirectoryInUse(directory, int(text) if text.isdigit() else None) from None
 
 
 def _make_directory(path: str) -> None:

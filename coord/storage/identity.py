@@ -10,7 +10,7 @@ from hashlib import sha256
 
 from coord.raft.types import MemberId
 from coord.storage.errors import CorruptIdentity, NewerFormat
-from coord.storage.files import Files
+from coord.storage.files import Files, ReadableFiles
 from coord.storage.records import FORMAT
 
 IDENTITY_NAME = "identity.json"
@@ -33,7 +33,7 @@ class Identity:
     format: int = FORMAT
 
 
-def read_identity(files: Files) -> Identity | None:
+def read_identity(files: ReadableFiles) -> Identity | None:
     """None for a directory that has none yet."""
     if IDENTITY_NAME not in files.names():
         return None

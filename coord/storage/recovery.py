@@ -30,7 +30,7 @@ from dataclasses import dataclass, field
 from coord.raft.stored import Stored
 from coord.raft.types import HardState, Index, MemberId, Place, Run, Term
 from coord.storage.errors import CorruptLog, NewerFormat, foreign_member
-from coord.storage.files import Files
+from coord.storage.files import Files, ReadableFiles
 from coord.storage.history import History
 from coord.storage.records import (
     BATCH_HEAD,
@@ -93,7 +93,7 @@ class Recovered:
         return not self.runs and self.history.next_index == 1 and self.hard_state == Stored.nothing().hard_state
 
 
-def recover(files: Files, member: MemberId) -> Recovered:
+def recover(files: ReadableFiles, member: MemberId) -> Recovered:
     """Read the whole log. Changes nothing on the disk; `Wal.start` cuts the torn batch off.
 
     Raises `CorruptLog`; `ForeignDirectory` or `NewerFormat` if another member or release wrote it.
@@ -113,7 +113,7 @@ def cut_off(files: Files, torn: Torn) -> None:
 class Segment:
     """One file of the log, read through a window."""
 
-    def __init__(self, files: Files, sequence: int) -> None:
+    def __init__(self, files: ReadableFiles, sequence: int) -> None:
         self.name = segment_name(sequence)
         self.size = files.size(self.name)
         self._files = files
@@ -160,7 +160,7 @@ class Segment:
 class Recovery:
     """One pass over the log."""
 
-    def __init__(self, files: Files, member: MemberId) -> None:
+    def __init__(self, files: ReadableFiles, member: MemberId) -> None:
         self._files = files
         self._member = member
         self._found = Recovered()

@@ -4,21 +4,7 @@
     00000000000000004711.part   another member's on its way here
     draft.tmp                   our own, under way; what a crash leaves of it is removed at the next start
 
-A file is a sequence of *pieces*:
-
-      0   4  magic "CSP1"
-      4   4  check    CRC-32 of the rest of the piece, seeded with the file's id and the piece's number
-      8   4  number   0, 1, 2, …
-     12   1  kind     then 3 bytes of zero
-     16   4  length   of the data in bytes
-     20      data
-
-    kind      data
-    1 HEAD    format u32; cluster, index, term, file id u64; chain of the log at that index
-    2 STATE   a piece of the state (`coord.tree.snapshots`)
-    3 END     how many pieces are before it u32; SHA-256 of all of them
-
-All numbers are big-endian. HEAD is the first piece, and END the last.
+Their bytes: `snapshot_format.py`.
 
 A file gets its name when all of it is durable: data, sync, rename, sync of the directory; then the log may be cut, and
 the snapshot before the last is removed. What arrives from another member goes through the same: checked piece by piece,
@@ -30,13 +16,11 @@ import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256
-from struct import Struct
 from typing import TYPE_CHECKING
-from zlib import crc32
 
 import msgspec
 
-from coord.raft.types import BEGINNING, Index, Place, Term
+from coord.raft.types import BEGINNING, Place
 from coord.replica.snapshot_work import (
     PIECE_BYTES,
     EndSnapshot,
@@ -53,9 +37,23 @@ from coord.replica.snapshot_work import (
     WritePiece,
     WriteReceived,
 )
-from coord.storage.errors import NewerFormat
+from coord.storage.errors import DamagedFile
 from coord.storage.files import Files
 from coord.storage.records import FORMAT
+from coord.storage.snapshot_format import (
+    END,
+    END_DATA,
+    HEAD,
+    HEAD_DATA,
+    PIECE_HEAD,
+    STATE,
+    Head,
+    SnapshotReader,
+    decode_head,
+    encode_piece,
+    name_of,
+    sound_piece,
+)
 
 if TYPE_CHECKING:
     from hashlib import _Hash as Hash
@@ -65,29 +63,8 @@ SNAPSHOT_NAME = re.compile(r"\d{20}\.snap")
 PART_NAME = re.compile(r"\d{20}\.part")
 DRAFT_NAME = "draft.tmp"
 
-MAGIC = b"CSP1"
-HEAD, STATE, END = 1, 2, 3
-PIECE_HEAD = Struct(">4sIIB3xI")  # magic, check, number, kind, length
-PIECE_FIELDS = Struct(">IB3xI")  # PIECE_HEAD after its check
-HEAD_DATA = Struct(">IQQQQ16s")  # format, cluster, index, term, file id, chain
-END_DATA = Struct(">I32s")
-SEED_FIELDS = Struct(">QI")  # file id, number of the piece
-
 SYNC_BYTES = 4 * 1024 * 1024
 """Written between two syncs: so that the last one, and the log's own meanwhile, have little to wait for."""
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """What a snapshot is of."""
-
-    place: Place
-    cluster: int
-    id: int
-    chain: bytes
-    size: int = 0
-    """Of the whole file in bytes, once that is known."""
-    format: int = FORMAT
 
 
 @dataclass(slots=True)
@@ -104,25 +81,6 @@ class _Unfinished:
     pieces: int = 0
     is_ended: bool = False
     hash: "Hash" = field(default_factory=sha256)
-
-
-def name_of(place: Place, ending: str = "snap") -> str:
-    """
-    >>> name_of(Place(Index(4711), Term(2)))
-    '00000000000000004711.snap'
-    """
-    return f"{place.index:020d}.{ending}"
-
-
-def encode_piece(id_: int, number: int, kind: int, data: bytes) -> bytes:
-    fields = PIECE_FIELDS.pack(number, kind, len(data))
-    check = crc32(data, crc32(fields, _seed(id_, number)))
-    return PIECE_HEAD.pack(MAGIC, check, number, kind, len(data)) + data
-
-
-def _seed(id_: int, number: int) -> int:
-    """Ties a piece to its file and place: the first one, which has the id, to its number only."""
-    return crc32(SEED_FIELDS.pack(id_ if number else 0, number))
 
 
 class SnapshotFiles:
@@ -352,12 +310,12 @@ class SnapshotFiles:
     def _take_sound(self, part: _Unfinished) -> None:
         """Look at the pieces that are whole by now."""
         while not part.is_ended and part.sound + PIECE_HEAD.size <= part.offset:
-            found = self._sound_piece(part.name, part.sound, part.offset, part.pieces, part.head)
+            found = sound_piece(self._files, part.name, part.sound, part.offset, part.pieces, part.head)
             if found is None:
                 return
             kind, data, end = found
             if kind == HEAD:
-                part.head = _decode_head(data)
+                part.head = decode_head(data)
             elif kind == END:
                 part.is_ended = data == END_DATA.pack(part.pieces, part.hash.digest())
                 if not part.is_ended:
@@ -385,47 +343,19 @@ class SnapshotFiles:
         start = offset + PIECE_HEAD.size
         return number, kind, self._files.read(name, start, length), start + length
 
-    def _sound_piece(
-        self, name: str, offset: int, limit: int, number: int, head: Head | None
-    ) -> tuple[int, bytes, int] | None:
-        """Kind, data and end of the piece that begins here, if it is whole before `limit`, sound, and the next one."""
-        raw = self._files.read(name, offset, PIECE_HEAD.size)
-        if len(raw) < PIECE_HEAD.size:
-            return None
-        magic, check, found, kind, length = PIECE_HEAD.unpack(raw)
-        end = offset + PIECE_HEAD.size + length
-        is_first = number == 0
-        if magic != MAGIC or found != number or end > limit or is_first != (kind == HEAD) or kind not in (1, 2, 3):
-            return None
-        data = self._files.read(name, offset + PIECE_HEAD.size, length)
-        seed = _seed(0 if head is None else head.id, number)
-        if len(data) < length or crc32(data, crc32(raw[PIECE_HEAD.size - PIECE_FIELDS.size :], seed)) != check:
-            return None
-        if is_first and length != HEAD_DATA.size:
-            return None
-        return kind, data, end
-
     def _check_head(self, name: str) -> Head | None:
-        size = self._files.size(name)
-        found = self._sound_piece(name, 0, size, 0, None)
-        if found is None:
+        """None if it is damaged. Raises `NewerFormat`."""
+        try:
+            return SnapshotReader(self._files, name).head
+        except DamagedFile:
             return None
-        head = _decode_head(found[1], size)
-        if head.format > FORMAT:
-            raise NewerFormat(f"{self._files.directory}/{name}", head.format, FORMAT)
-        if name != name_of(head.place):
-            return None
-        return head
 
     def _check(self, name: str) -> Head | None:
         """The head of a file all of whose pieces are sound. Raises `NewerFormat`, as `_check_head`."""
-        file = _Unfinished(name, offset=self._files.size(name))
-        self._take_sound(file)
-        if not file.is_ended or file.sound != file.offset:
+        try:
+            reader = SnapshotReader(self._files, name)
+            for _ in reader.pieces():
+                pass
+        except DamagedFile:
             return None
-        return self._check_head(name)
-
-
-def _decode_head(data: bytes, size: int = 0) -> Head:
-    written_by, cluster, index, term, id_, chain = HEAD_DATA.unpack(data)
-    return Head(Place(Index(index), Term(term)), cluster, id_, chain, size, written_by)
+        return reader.head

@@ -27,7 +27,8 @@ from coord.replica.snapshot_work import (
 from coord.storage import Disk, DiskFailed, Files, RealFiles, Store
 from coord.storage.disk import FAST_SECONDS, SAMPLES, STALL_MEMORY_SECONDS, STALL_SECONDS, Pace
 from coord.storage.errors import ForeignDirectory
-from coord.storage.snapshot_files import SnapshotFiles, name_of
+from coord.storage.snapshot_files import SnapshotFiles
+from coord.storage.snapshot_format import name_of
 from tests.storage.building import append, open_store, run, stored
 from tests.storage.simulated import SimulatedFiles
 

@@ -21,7 +21,7 @@ from coord.replica.snapshot_work import (
 )
 from coord.storage import CorruptLog, CorruptSnapshot, Store
 from coord.storage.files import Files
-from coord.storage.snapshot_files import END, END_DATA, encode_piece
+from coord.storage.snapshot_format import END, END_DATA, encode_piece
 from tests.storage.building import append, open_store, run, truncate, vote
 from tests.storage.simulated import Crashed, SimulatedFiles, everything, nothing, some
 

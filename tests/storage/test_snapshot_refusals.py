@@ -4,7 +4,7 @@ import pytest
 
 from coord.replica.snapshot_work import SnapshotRead, SnapshotReceived
 from coord.storage import CorruptIdentity, CorruptSnapshot, NewerFormat, Store
-from coord.storage.snapshot_files import PIECE_HEAD
+from coord.storage.snapshot_format import PIECE_HEAD
 from tests.storage.building import append
 from tests.storage.lives import (
     CLUSTER,
