@@ -1,4 +1,4 @@
-"""What we speak beyond ZooKeeper: status, leases and named sessions.
+"""What we speak beyond ZooKeeper: status, leases, named sessions, and what operators need.
 
 Discovery without probing, since an unknown opcode makes ZooKeeper close the connection. In the handshake: a
 client offers `protocol_version` = EXTENSIONS_VERSION; ZooKeeper ignores that and answers 0, we answer
@@ -17,11 +17,15 @@ EXTENSIONS_PATH.
     1019 snapshot          SnapshotRequest          SnapshotResponse
     1020 changeMembers     ChangeMembersRequest     no body
     1021 transferLeadership TransferLeadershipRequest no body
+    1022 readSnapshot      ReadSnapshotRequest      ReadSnapshotResponse
+    1023 readLog           ReadLogRequest           ReadLogResponse
 
 An error code from -1000 down is followed by an `ExtensionFailure`; standard opcodes never get such a code.
 """
 
+from struct import Struct
 from typing import Final
+from zlib import crc32
 
 from coord_protocol.errors import CoordError, ExtensionError, MarshallingError, error_for
 from coord_protocol.jute import Record, boolean, buffer, int32, int64, pathname, ustring
@@ -176,6 +180,70 @@ class TransferLeadershipRequest(Record):
     member: int32
 
 
+class ReadSnapshotRequest(Record):
+    """An operator wants some bytes of the file of a snapshot, for a backup; others get `NotOperator`.
+
+    `zxid`: what it has; of the newest, or the one before. `file_id`: of the file that the bytes before `offset` are of,
+    0 for none. `length`: at most; the server may send less.
+    """
+
+    zxid: int64
+    file_id: int64
+    offset: int64
+    length: int32
+
+
+class ReadSnapshotResponse(Record):
+    """`file_bytes` 0: it is not there any more, or this is another server. From offset 0 and with another `file_id`: it
+    is there, but in another file. The file has checksums of its own."""
+
+    file_id: int64
+    file_bytes: int64
+    offset: int64
+    data: buffer
+
+
+class ReadLogRequest(Record):
+    """An operator wants what was applied after an entry, for a backup; others get `NotOperator`.
+
+    `zxid`, `term`: of the entry, which ends a run. `max_bytes`: about as much, but at least one run.
+    """
+
+    zxid: int64
+    term: int64
+    max_bytes: int32
+
+
+class LoggedRun(Record):
+    """Entries that were made together. `check`: `check_of_run`."""
+
+    first: int64
+    count: int64
+    term: int64
+    is_configuration: boolean
+    data: buffer
+    check: int64
+
+
+class ReadLogResponse(Record):
+    """`cluster`: its id; 0: the server does not know it yet. `is_held`: this server's log has that entry, and goes on
+    from there; else it is cut off, or was never in it. `last_zxid`: how far the log is applied."""
+
+    cluster: int64
+    is_held: boolean
+    last_zxid: int64
+    runs: list[LoggedRun]
+
+
+_RUN_FIELDS = Struct(">qqq?")
+
+
+def check_of_run(first: int, count: int, term: int, is_configuration: bool, data: bytes) -> int:
+    """CRC-32. TCP's own checksum lets one damaged packet in 65,536 pass, and a backup is read when nothing else is
+    left."""
+    return crc32(data, crc32(_RUN_FIELDS.pack(first, count, term, is_configuration)))
+
+
 class ExtensionFailure(Record):
     """Follows an error code from -1000 down. `leader_hint`: address of whom to ask instead, or ""."""
 
@@ -198,6 +266,8 @@ EXTENSION_REQUESTS: Final[dict[OpCode, type[Record]]] = {
     OpCode.SNAPSHOT: SnapshotRequest,
     OpCode.CHANGE_MEMBERS: ChangeMembersRequest,
     OpCode.TRANSFER_LEADERSHIP: TransferLeadershipRequest,
+    OpCode.READ_SNAPSHOT: ReadSnapshotRequest,
+    OpCode.READ_LOG: ReadLogRequest,
 }
 
 EXTENSION_RESPONSES: Final[dict[OpCode, type[Record]]] = {
@@ -208,6 +278,8 @@ EXTENSION_RESPONSES: Final[dict[OpCode, type[Record]]] = {
     OpCode.LEASE_LIST: LeaseListResponse,
     OpCode.CREATE_WITH_LEASE: Create2Response,
     OpCode.SNAPSHOT: SnapshotResponse,
+    OpCode.READ_SNAPSHOT: ReadSnapshotResponse,
+    OpCode.READ_LOG: ReadLogResponse,
 }
 
 

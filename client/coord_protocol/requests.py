@@ -60,6 +60,8 @@ class OpCode(IntEnum):
     SNAPSHOT = 1019
     CHANGE_MEMBERS = 1020
     TRANSFER_LEADERSHIP = 1021
+    READ_SNAPSHOT = 1022
+    READ_LOG = 1023
 
 
 class CreateMode(IntEnum):

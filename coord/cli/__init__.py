@@ -19,6 +19,9 @@ SECTIONS = {
     "Operate": {
         "member": ("coord.cli.member", "member", "List, add, remove, replace members; hand leadership over."),
         "snapshot": ("coord.cli.snapshot", "snapshot", "Have a server write its state to its disk, now."),
+        "backup": ("coord.cli.backup", "backup", "Save a cluster while it serves: all of it, or what is new."),
+        "restore": ("coord.cli.restore", "restore", "Make a new cluster of a backup."),
+        "recover": ("coord.cli.recover", "recover", "Make a new cluster of what is left when a majority is lost."),
     },
     "Look and change": {
         "ls": ("coord.cli.listing", "ls", "List the children of a znode."),

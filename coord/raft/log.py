@@ -89,6 +89,16 @@ class Log:
             return self.last_term == term
         return self.start.index <= index < self.last_index and self.term_at(index) == term
 
+    def ends_run_at(self, place: Place) -> bool:
+        """Whether we hold the run that ends there, or start there: what follows can be handed out."""
+        if place in (self.start, Place(self.last_index, self.last_term)):
+            return True
+        position = bisect_left(self._lasts, place.index)
+        return position < len(self.runs) and (self.runs[position].last, self.runs[position].term) == (
+            place.index,
+            place.term,
+        )
+
     def is_up_to_date(self, last_index: Index, last_term: Term) -> bool:
         """Whether a log that ends so holds at least all that ours may have committed (§5.4.1)."""
         return (last_term, last_index) >= (self.last_term, self.last_index)

@@ -17,6 +17,7 @@ from struct import Struct
 from coord.raft import Raft
 from coord.raft.types import Index, Place
 from coord.replica import answers
+from coord.replica.backup_requests import BackupRequests
 from coord.replica.clients import Clients
 from coord.replica.config import ReplicaConfig
 from coord.replica.connection import BODY, Connection, Local, Phase, Slot
@@ -72,6 +73,7 @@ class Requests:
         self._on_event = on_event
         self._writes: Mapping[int, Write] = {**WRITES, **LeaseWrites(config, machine).table}
         self.members = MemberRequests(config, raft, machine, outbox, self)
+        backups = BackupRequests(config, raft, machine, snapshots, self)
         self._special: Mapping[int, Callable[[Connection, int, bytes], None]] = {
             OpCode.PING: self._ping,
             OpCode.SYNC: self._sync,
@@ -81,6 +83,8 @@ class Requests:
             OpCode.RECONFIG: self.members.reconfig,
             OpCode.CHANGE_MEMBERS: self.members.change,
             OpCode.TRANSFER_LEADERSHIP: self.members.transfer,
+            OpCode.READ_SNAPSHOT: backups.read_snapshot,
+            OpCode.READ_LOG: backups.read_log,
         }
         self.latency = Durations()
         """Of writes, from their arrival to the turn that answered them. Sampled: one of each run applied."""
@@ -209,9 +213,9 @@ class Requests:
         """An answer that needs no state, but has its place in the order."""
         self._answer_in_turn(connection, xid, lambda _, xid, __: answers.error(xid, self._zxid, code, text))
 
-    def settle_at_once(self, connection: Connection, xid: int) -> None:
-        """It is done; the answer has no body, but its place in the order."""
-        self._answer_in_turn(connection, xid, lambda _, xid, __: answers.ok(xid, self._zxid))
+    def settle_at_once(self, connection: Connection, xid: int, body: bytes = b"") -> None:
+        """It is done; the answer has its place in the order."""
+        self._answer_in_turn(connection, xid, lambda _, xid, __: answers.ok(xid, self._zxid, body))
 
     @property
     def _zxid(self) -> int:

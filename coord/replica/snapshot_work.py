@@ -44,7 +44,7 @@ class ReadSnapshot(msgspec.Struct, frozen=True, gc=False):
     """Up to `length` bytes from `offset`. With another `id` than that of our file: from its beginning."""
 
     asker: int
-    """Whom the answer is for; comes back with it."""
+    """Whom the answer is for: a member, or below 0 a request of a client. Comes back with it."""
     place: Place
     id: int
     offset: int

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from itertools import islice
 
 from coord.raft import Raft
-from coord.raft.types import BEFORE_FIRST, Index, MemberId, Place
+from coord.raft.types import BEFORE_FIRST, BEGINNING, Index, MemberId, Place
 from coord.replica.config import ReplicaConfig
 from coord.replica.inputs import Event, FetchSnapshot, SnapshotChunk, SnapshotTaken
 from coord.replica.snapshot_work import (
@@ -40,8 +40,14 @@ RUNS_FORGOTTEN = 5000  # a turn: a millisecond
 LENDING_PATIENCE = 2.0  # seconds since a member last asked for some of a snapshot until we think it does not any more
 GROWN = 4
 
+CLIENTS = MemberId(0)
+"""Nobody's id."""
+
 Waiter = Callable[[Place], None]
 """Called when a snapshot is durable that has all that was applied when it was asked for."""
+
+Reader = Callable[[SnapshotRead], None]
+"""Called with what the disk has read of a snapshot's file, for a client."""
 
 
 class Snapshots:
@@ -74,9 +80,14 @@ class Snapshots:
         self._served: list[Waiter] = []
         """Those for whom the one under way will do."""
         self.lent_at: dict[MemberId, float] = {}
-        """When each member last asked for some of a snapshot."""
+        """When each member last asked for some of a snapshot; under `CLIENTS` all clients."""
         self._work: list[SnapshotWork] = []
         self._chunks: list[tuple[MemberId, SnapshotChunk]] = []
+        self._before = newest
+        """The place of the snapshot before the newest, which is kept, too; the newest's if we know of no other."""
+        self._readers: dict[int, Reader] = {}
+        """By what stands for them where another member would be named as the asker: -1, -2, …"""
+        self._asked = 0
 
     def applied(self, size: int) -> None:
         """One more run, of so many bytes."""
@@ -89,14 +100,27 @@ class Snapshots:
         else:
             self._waiting.append(waiter)
 
-    # -- for other members
+    # -- for other members and for operators
 
     def lend(self, asker: MemberId, fetch: FetchSnapshot, now: float) -> None:
         """Some of the file, as soon as the disk has read it."""
         self.lent_at[asker] = now
         self._work.append(ReadSnapshot(asker, fetch.place, fetch.id, fetch.offset, fetch.length))
 
+    def read(self, index: int, id_: int, offset: int, length: int, reader: Reader, now: float) -> None:
+        """Some of the file of the newest snapshot, or the one before, for a client. As long as somebody reads, they are
+        not replaced, as with `lend`."""
+        self.lent_at[CLIENTS] = now
+        self._asked += 1
+        place = next((place for place in (self.newest, self._before) if place.index == index), BEGINNING)
+        self._readers[-self._asked] = reader
+        self._work.append(ReadSnapshot(-self._asked, place, id_, offset, length))
+
     def on_read(self, read: SnapshotRead) -> None:
+        reader = self._readers.pop(read.asker, None)
+        if reader is not None:
+            reader(read)
+            return
         chunk = SnapshotChunk(read.place, read.id, read.size, read.offset, read.data)
         self._chunks.append((MemberId(read.asker), chunk))
 
@@ -187,11 +211,13 @@ class Snapshots:
         self._forget_until = BEFORE_FIRST
         self._log_bytes = 0
         self.size = 0
+        self._before = self.newest
         self.newest = self._place = place
         self._waiting += self._served
         self._served = []
 
     def _become_newest(self, saved: SnapshotSaved) -> None:
+        self._before = self.newest
         self.newest = saved.place
         self.size = saved.size
         self._raft.snapshot_saved(saved.place)

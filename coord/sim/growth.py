@@ -11,7 +11,8 @@ from coord.sim.disk import VirtualFiles
 from coord.sim.server import Server
 from coord.sim.swarm import Profile
 from coord.sim.verdict import Violation
-from coord.storage.store import SNAPSHOTS_NAME, Store
+from coord.storage.snapshot_files import SNAPSHOTS_NAME
+from coord.storage.store import Store
 
 INTERVALS = 4
 """How much log may be there, in units of what lies between two snapshots: two are kept, another may be on its way."""

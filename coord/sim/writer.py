@@ -20,7 +20,8 @@ from coord.replica.snapshot_work import (
 )
 from coord.sim.disk import VirtualFiles
 from coord.storage.errors import DiskFailed
-from coord.storage.store import SNAPSHOTS_NAME, Store
+from coord.storage.snapshot_files import SNAPSHOTS_NAME
+from coord.storage.store import Store
 
 if TYPE_CHECKING:
     from coord.sim.process import Process

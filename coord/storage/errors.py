@@ -3,6 +3,7 @@
     StorageError
     ├── DirectoryInUse      another process holds the lock
     ├── ForeignDirectory    the directory belongs to another member or cluster
+    ├── DirectoryNotEmpty   something is where something new is to be
     ├── NewerFormat         written by a newer release
     ├── CorruptIdentity     the file that says whose directory it is is damaged or missing
     ├── CorruptLog          acknowledged data is damaged or missing: file, offset, index and remedy are named
@@ -36,6 +37,14 @@ class DirectoryInUse(StorageError):
 
 class ForeignDirectory(StorageError):
     """A stranger's log under our name would vote with a history that is not ours."""
+
+
+class DirectoryNotEmpty(StorageError):
+    def __init__(self, directory: str) -> None:
+        super().__init__(
+            f"{directory} is not empty, and nothing in it is overwritten: name another directory, or, if this is what"
+            " an interrupted attempt left, remove it"
+        )
 
 
 class NewerFormat(StorageError):

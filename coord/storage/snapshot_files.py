@@ -58,6 +58,9 @@ from coord.storage.snapshot_format import (
 if TYPE_CHECKING:
     from hashlib import _Hash as Hash
 
+SNAPSHOTS_NAME = "snapshots"
+"""Of their directory, within the member's."""
+
 KEPT = 2
 SNAPSHOT_NAME = re.compile(r"\d{20}\.snap")
 PART_NAME = re.compile(r"\d{20}\.part")
@@ -346,9 +349,10 @@ class SnapshotFiles:
     def _check_head(self, name: str) -> Head | None:
         """None if it is damaged. Raises `NewerFormat`."""
         try:
-            return SnapshotReader(self._files, name).head
+            head = SnapshotReader(self._files, name).head
         except DamagedFile:
             return None
+        return head if name == name_of(head.place) else None
 
     def _check(self, name: str) -> Head | None:
         """The head of a file all of whose pieces are sound. Raises `NewerFormat`, as `_check_head`."""
@@ -358,4 +362,4 @@ class SnapshotFiles:
                 pass
         except DamagedFile:
             return None
-        return reader.head
+        return self._check_head(name)

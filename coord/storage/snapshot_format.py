@@ -111,8 +111,6 @@ class SnapshotReader:
         self.head = decode_head(data, self._size)
         if self.head.format > FORMAT:
             raise NewerFormat(f"{files.directory}/{name}", self.head.format, FORMAT)
-        if name != name_of(self.head.place):
-            raise self._damaged(0, f"it says that it is of index {self.head.place.index}")
 
     def pieces(self) -> Iterator[bytes]:
         """The pieces of the state. What came before counts only when the last one was followed by the end: raises

@@ -30,11 +30,9 @@ from coord.storage.files import Files
 from coord.storage.identity import IDENTITY_NAME, Identity, read_identity, write_identity
 from coord.storage.records import segment_name
 from coord.storage.recovery import Recovered, Torn, recover
-from coord.storage.snapshot_files import SnapshotFiles
+from coord.storage.snapshot_files import SNAPSHOTS_NAME, SnapshotFiles
 from coord.storage.snapshot_format import name_of
 from coord.storage.wal import SEGMENT_BYTES, Wal
-
-SNAPSHOTS_NAME = "snapshots"
 
 
 class Store:

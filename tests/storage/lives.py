@@ -17,7 +17,7 @@ from coord.replica.snapshot_work import (
     WriteReceived,
 )
 from coord.storage import Store
-from coord.storage.store import SNAPSHOTS_NAME
+from coord.storage.snapshot_files import SNAPSHOTS_NAME
 from tests.storage.building import append, open_store, run
 from tests.storage.simulated import SimulatedFiles
 

@@ -1,0 +1,197 @@
+"""Real clusters that are saved while they serve, lost, and made anew by command."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import trio
+
+from coord.local.cluster import LocalCluster, running
+from coord.local.ports import LOOPBACK, free_ports
+from coord_client import Client, connect
+from coord_protocol.errors import SessionExpired
+from coord_protocol.paths import join
+from tests.cli.commands import Ended, Shell
+from tests.e2e.clusters import PATIENCE
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+
+Tree = dict[str, tuple[bytes, int, int, int, int]]
+
+
+async def coord(cluster: LocalCluster, *arguments: str | Path) -> Ended:
+    """Run it to its end, and expect that all went well. In a thread of this process: it has a loop of its own."""
+    ended = await trio.to_thread.run_sync(lambda: Shell(cluster.servers).ask(*map(str, arguments)))
+    assert ended.code == 0, ended.stderr
+    return ended
+
+
+async def tree_of(client: Client) -> Tree:
+    """All znodes but the ephemeral ones and those of the system: data, czxid, mzxid, version, ctime."""
+    found: Tree = {}
+    paths = ["/"]
+    while paths:
+        path = paths.pop()
+        data, stat = await client.get(path)
+        if path != "/" and not stat.ephemeral_owner:
+            found[path] = (data, stat.czxid, stat.mzxid, stat.version, stat.ctime)
+        paths += [join(path, name) for name in await client.get_children(path) if path + name != "/zookeeper"]
+    return found
+
+
+class Shown(NamedTuple):
+    """The numbers that a client is shown, each of its kind."""
+
+    zxid: int
+    sequence: int
+    lease: int
+    token: int
+    session: int
+
+
+async def numbers_of(client: Client) -> Shown:
+    await client.ensure_path("/numbers")
+    path, stat = await client.create("/numbers/n-", sequence=True, include_stat=True)
+    async with client.lease(10.0) as lease, client.lock("/numbers-lock") as held:
+        return Shown(stat.czxid, int(path[-10:]), lease.key.id, held.token, client.session_id)
+
+
+async def fill(client: Client, count: int) -> None:
+    await client.ensure_path("/fill")
+    async with trio.open_nursery() as nursery:
+        for number in range(count):
+            nursery.start_soon(client.create, f"/fill/{number:06}", bytes([number % 256]) * 100)
+
+
+class NewCluster(LocalCluster):
+    """On free ports, in directories that commands have made."""
+
+    def __init__(self, directory: Path, size: int = 3) -> None:
+        self.ports = free_ports(2 * size)
+        """Those for clients, then those for members."""
+        super().__init__(directory, self.ports[:size], self.ports[size:])
+        self.listed = ",".join(f"{member}={LOOPBACK}:{port}" for member, port in enumerate(self.ports[size:], 1))
+
+    async def make(self, old: LocalCluster, *command: str | Path) -> list[dict[str, Any]]:
+        """Run the command for each member; the documents that it prints."""
+        documents: list[dict[str, Any]] = []
+        for member in self.members:
+            founded: Sequence[str] = ("--founded", documents[0]["founded"]) if documents else ()
+            data = self.directory / f"member-{member}"
+            place = ("--id", str(member), "--data", str(data), "--members", self.listed, "--json", *founded)
+            documents.append((await coord(old, *command, *place)).document)
+        return documents
+
+
+async def test_a_restored_cluster_goes_on_from_the_last_backup_with_higher_numbers(tmp_path: Path) -> None:
+    backup = tmp_path / "backup"
+    async with running(tmp_path / "old") as old, connect(old.servers) as client:
+        await fill(client, 300)
+        await client.create("/held", ephemeral=True)
+        await numbers_of(client)
+        first = (await coord(old, "backup", backup, "--json")).document
+        await client.set("/fill/000000", b"changed")
+        await client.delete("/fill/000001")
+        await client.create("/fill/new")
+        second = (await coord(old, "backup", backup, "--json")).document
+        saved = await tree_of(client)
+        for _ in range(20):  # it goes on, and nobody knows how far
+            shown = await numbers_of(client)
+
+        new = NewCluster(tmp_path / "new")
+        documents = await new.make(old, "restore", backup)
+        async with new:
+            await new.start()
+            async with connect(new.servers) as restored:
+                assert await tree_of(restored) == saved
+                fresh = await numbers_of(restored)
+                config = (await restored.get("/zookeeper/config")).data.decode()
+    assert (first["saved"], second["saved"]) == ("all", "new")
+    assert first["zxid"] < second["zxid"]
+    assert len({document["cluster"] for document in documents}) == 1
+    assert documents[0]["cluster"] != second["cluster"]
+    assert all(after > before for after, before in zip(fresh, shown, strict=True)), (fresh, shown)
+    assert all(address.partition("=")[2] in config for address in new.listed.split(","))
+
+
+async def test_a_backup_is_of_one_moment_while_writes_go_on(tmp_path: Path) -> None:
+    """Two counters are set in one transaction after another: in each backup they are equal."""
+    backup = tmp_path / "backup"
+    async with running(tmp_path / "old", size=1) as old, connect(old.servers) as client:
+        await fill(client, 2000)
+        for path in ("/one", "/two"):
+            await client.create(path, b"0")
+        counts = []
+        async with trio.open_nursery() as nursery:
+
+            async def write() -> None:
+                for number in range(1_000_000):
+                    await client.transaction().set("/one", b"%d" % number).set("/two", b"%d" % number).commit()
+
+            nursery.start_soon(write)
+            for attempt in range(3):
+                done = (await client.get("/one")).data
+                await coord(old, "backup", backup)
+                new = NewCluster(tmp_path / f"new-{attempt}", size=1)
+                await new.make(old, "restore", backup)
+                async with new:
+                    await new.start()
+                    async with connect(new.servers) as restored:
+                        one, two = [(await restored.get(path)).data for path in ("/one", "/two")]
+                assert one == two
+                assert int(one) >= int(done), "what was acknowledged before"
+                counts.append(int(one))
+            nursery.cancel_scope.cancel()
+    assert counts == sorted(set(counts))
+
+
+async def test_one_of_three_is_left_and_the_old_ones_are_refused(tmp_path: Path) -> None:
+    async with running(tmp_path / "old") as old, connect(old.servers) as client:
+        await fill(client, 100)
+        shown = await numbers_of(client)
+        saved = await tree_of(client)
+        with trio.fail_after(PATIENCE):  # until the one that is left has it all
+            async with connect(old.address(1)) as reader:
+                await reader.sync()
+        for member in old.members:
+            await old.kill(member)
+        left = tmp_path / "old" / "member-1"
+        before = {file: file.read_bytes() for file in left.rglob("*") if file.is_file()}
+
+        new = NewCluster(tmp_path / "new")
+        await new.make(old, "recover", left, "--yes")
+        assert {file: file.read_bytes() for file in left.rglob("*") if file.is_file()} == before, "it is only read"
+        # A member that was believed to be lost comes back, and dials where the new ones are.
+        stale = LocalCluster(tmp_path / "old", new.ports[:3], new.ports[3:])
+        async with new, stale:
+            await new.start(1, 3)
+            await stale.start_soon(2)
+            async with connect(f"{new.address(1)},{new.address(3)}") as recovered:
+                assert await tree_of(recovered) == saved
+                fresh = await numbers_of(recovered)
+                with trio.fail_after(PATIENCE):
+                    while "one of them has the data directory" not in new.log(1).read_text():
+                        await trio.sleep(0.05)
+                await recovered.create("/after")
+    assert all(after > before for after, before in zip(fresh, shown, strict=True)), (fresh, shown)
+
+
+async def test_sessions_of_the_old_cluster_are_told_that_they_expired(tmp_path: Path) -> None:
+    backup = tmp_path / "backup"
+    new = NewCluster(tmp_path / "new", size=1)
+    async with (
+        running(tmp_path / "old", size=1) as old,
+        connect(f"{old.servers},{new.servers}", session_timeout=20.0) as client,
+        new,
+    ):
+        await client.create("/held", ephemeral=True)
+        await coord(old, "backup", backup)
+        await new.make(old, "restore", backup)
+        await old.kill(1)
+        await new.start()
+        with trio.fail_after(PATIENCE):
+            with pytest.raises(SessionExpired):
+                await client.exists("/held")
+            async with connect(new.servers) as other:
+                assert await other.exists("/held") is None
