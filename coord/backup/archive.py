@@ -130,9 +130,13 @@ class Archive:
         self._files = RealFiles(directory)
         self.directory = directory
         self._files.lock()
-        self.manifest = read_manifest(self._files) if MANIFEST_NAME in names else None
-        """None: there is no backup yet."""
-        self._remove_others()
+        try:
+            self.manifest = read_manifest(self._files) if MANIFEST_NAME in names else None
+            """None: there is no backup yet."""
+            self._remove_others()
+        except BaseException:
+            self._files.close()
+            raise
 
     def close(self) -> None:
         self._files.close()

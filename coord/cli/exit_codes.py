@@ -58,7 +58,7 @@ class ExitCode(IntEnum):
 EXIT_CODES: Final = """\
 0    Done.
 1    The answer is no: no such znode, lease or session, it exists already, it has another version, it is not empty,
-     the lock was not won in time.
+     the lock was not won in time, the backup is damaged, or the directory is not what it should be.
 2    The command line makes no sense.
 3    No server could be reached, or the connection was lost. The message says "outcome unknown" if a write may have
      happened all the same.

@@ -124,7 +124,7 @@ class SnapshotReader:
             kind, data, end = found
             if kind == END:
                 break
-            digest.update(encode_piece(self.head.id, number, kind, data))
+            digest.update(self._files.read(self._name, self.offset, end - self.offset))
             number += 1
             self.offset = end
             yield data

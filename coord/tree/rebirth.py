@@ -2,8 +2,11 @@
 
 The old cluster may have gone on after what was saved of it, and nobody knows how far. So the new one numbers on from
 far above: whatever a client was ever shown and may compare (zxids, and so lease ids, session ids and fencing tokens;
-sequence numbers and cversions of znodes) is lower than what it is shown from now on. And it is another cluster: it has
-another id and secret, so that neither members nor passwords of the old one are taken for its own.
+sequence numbers and cversions of znodes) is lower than what it is shown from now on. A znode that was created only
+after the state was saved is not there; made anew, it counts its children from 0, as one does that was deleted.
+
+And it is another cluster: it has another id and secret, so that neither members nor passwords of the old one are taken
+for its own.
 
 Sessions and leases end, with their znodes, for their holders have gone on or away. That, and who the members are now,
 are the last two entries of the saved history: they are applied like any other.
