@@ -155,7 +155,7 @@ class Archive:
             report(CHECKING, reader.offset, draft.size)
         report(CHECKING, draft.size, draft.size)
         head = reader.head
-        self.expect(head.cluster)
+        self.expect(head.cluster, head.place.index)
         name = f"state-{head.place.index:020d}-{head.id:016x}.snap"
         state = Part(name, draft.size, head.place.index, head.place.term, head.chain.hex())
         return self._take(draft.name, name, Manifest(head.cluster, state, (), saved_ms))
@@ -181,12 +181,20 @@ class Archive:
         part = Part(name, size, draft.place.index, draft.place.term, draft.chain.hex())
         return self._take(LOG_PART, name, replace(manifest, log=(*manifest.log, part), saved_ms=saved_ms))
 
-    def expect(self, cluster: int) -> None:
-        """Raises `OtherCluster`."""
-        if self.manifest is not None and cluster != self.manifest.cluster:
+    def expect(self, cluster: int, index: int) -> None:
+        """Servers of that cluster have come so far. Raises `OtherCluster` if they are no later life of what is here."""
+        manifest = self.manifest
+        if manifest is None:
+            return
+        if cluster != manifest.cluster:
             raise OtherCluster(
-                f"the backup in {self.directory} is of cluster {self.manifest.cluster:016x}, and the servers are"
-                f" cluster {cluster:016x}: give it another directory"
+                f"the backup in {self.directory} is of cluster {manifest.cluster:016x}, and the servers are cluster"
+                f" {cluster:016x}: give it another directory"
+            )
+        if index < manifest.end.index:
+            raise OtherCluster(
+                f"the backup in {self.directory} goes up to zxid {manifest.end.index:#x}, and the servers only to"
+                f" {index:#x}: they have lost what they had, so keep this one, and give it another directory"
             )
 
     def _take(self, draft: str, name: str, manifest: Manifest) -> Manifest:

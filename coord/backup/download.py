@@ -109,7 +109,7 @@ async def _read_snapshot(client: Client, request: ReadSnapshotRequest) -> ReadSn
 
 async def _save_new(client: Client, archive: Archive, manifest: Manifest, report: Report) -> Done:
     answer = await _read_log(client, manifest.end)
-    archive.expect(answer.cluster)
+    archive.expect(answer.cluster, answer.last_zxid)
     draft = archive.begin_log()
     first, goal = manifest.end.index, answer.last_zxid  # what comes after that will be in the next backup
     while answer.is_held and draft.place.index < goal:
@@ -126,14 +126,17 @@ async def _save_new(client: Client, archive: Archive, manifest: Manifest, report
 
 
 async def _read_log(client: Client, place: Place) -> ReadLogResponse:
-    body = ReadLogRequest(place.index, place.term, LOG_BYTES).encode()
-    while True:
-        reply = await client.session.call_extension(Request(OpCode.READ_LOG, body, is_repeatable=True))
-        answer = ReadLogResponse.decode(reply.frame, ANSWER_OFFSET)
-        if answer.last_zxid >= place.index:
-            return answer
-        # Another server than before, which is behind.
+    answer = await _ask_log(client, place)
+    if answer.last_zxid < place.index:  # another server than before, which is behind
         await client.sync()
+        answer = await _ask_log(client, place)
+    return answer
+
+
+async def _ask_log(client: Client, place: Place) -> ReadLogResponse:
+    body = ReadLogRequest(place.index, place.term, LOG_BYTES).encode()
+    answer = await client.session.call_extension(Request(OpCode.READ_LOG, body, is_repeatable=True))
+    return ReadLogResponse.decode(answer.frame, ANSWER_OFFSET)
 
 
 def _write(draft: LogDraft, runs: list[LoggedRun]) -> None:

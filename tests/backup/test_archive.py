@@ -134,18 +134,22 @@ def test_what_was_saved_stands_when_the_next_attempt_dies(
 def test_a_whole_backup_takes_the_place_of_all_before(history: History, backup: Path) -> None:
     archive = Archive(str(backup))
     draft = archive.begin_state()
-    draft.write(history.snapshot_file(30))
+    draft.write(history.snapshot_file(history.last))
     archive.take_state(draft, FOUNDED_MS, unwatched)
     archive.close()
 
-    assert loaded(backup).digest() == history.machine(30).digest()
+    assert loaded(backup).digest() == history.machine(history.last).digest()
     assert len(parts(backup)) == 2
 
 
-def test_another_clusters_state_is_not_taken(history: History, backup: Path) -> None:
+@pytest.mark.parametrize(("cluster", "index"), [(CLUSTER + 1, 45), (CLUSTER, 30)])
+def test_what_is_no_later_state_of_the_same_cluster_is_not_taken(
+    history: History, backup: Path, cluster: int, index: int
+) -> None:
+    """The second has lost what was saved: its only copy must not be lost as well."""
     archive = Archive(str(backup))
     draft = archive.begin_state()
-    draft.write(history.snapshot_file(30, cluster=CLUSTER + 1))
+    draft.write(history.snapshot_file(index, cluster))
     with pytest.raises(OtherCluster, match="give it another directory"):
         archive.take_state(draft, FOUNDED_MS, unwatched)
     archive.close()
