@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -85,16 +86,24 @@ def _verify(directory: Path, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(_document(manifest) | {"znodes": znodes}))
     else:
-        click.echo(f"sound: cluster {manifest.cluster:016x} up to zxid {manifest.end.index:#x}, {znodes:,} znodes")
+        click.echo(
+            f"sound: cluster {manifest.cluster:016x} up to zxid {manifest.end.index:#x}, {znodes:,} znodes, saved at"
+            f" {_moment(manifest)}"
+        )
 
 
 def _document(manifest: Manifest) -> dict[str, object]:
     return {
         "cluster": f"{manifest.cluster:016x}",
         "zxid": manifest.end.index,
+        "saved_at": _moment(manifest),
         "bytes": manifest.size,
         "files": [part.name for part in manifest.parts],
     }
+
+
+def _moment(manifest: Manifest) -> str:
+    return datetime.fromtimestamp(manifest.saved_ms / 1000, UTC).isoformat(timespec="seconds")
 
 
 def _told(done: Done) -> str:

@@ -57,6 +57,7 @@ def _opened(directories: Sequence[Path]) -> Iterator[list[Survivor]]:
     with ExitStack() as stack:
         survivors = []
         for directory in directories:
+            click.echo(f"reading {directory}", err=True)
             survivor = Survivor(str(directory))
             stack.callback(survivor.close)
             survivors.append(survivor)

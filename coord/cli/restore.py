@@ -22,12 +22,13 @@ def restore(plan: Plan, *, backup: Path, as_json: bool) -> None:
 
     Do so for each member, from copies of the same backup: for the first without --founded, and for the others with
     what that printed. Those that were made of another backup, or with other --members, are of another cluster, and
-    refuse each other. Then start all of them with `coord serve`.
+    refuse each other. Then start all of them with `coord serve`; none on an empty directory, for it would know nothing
+    of this cluster and might found one of its own.
 
     It is a new cluster even if the old one lives: neither servers nor sessions of one are taken by the other. Sessions
     and leases have ended, with their znodes. Zxids, lease ids and fencing tokens go on above any that the old cluster
-    ever gave out, and so do the numbers of sequential znodes, if since the backup it did not give out as many below one
-    parent as ever before, and at least a million.
+    ever gave out; and so do the numbers of sequential znodes, unless since the backup it gave out more of them below
+    one parent than a million, and than ever before.
 
     Exits with 1 if the backup is damaged, and names the place, or if --data is not empty.
     """

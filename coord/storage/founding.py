@@ -10,10 +10,17 @@ from coord.storage.files import LOCK_NAME, Files
 from coord.storage.identity import Identity, write_identity
 from coord.storage.recovery import Recovered
 from coord.storage.snapshot_files import SNAPSHOTS_NAME, SnapshotFiles
-from coord.storage.wal import Wal
+from coord.storage.wal import SEGMENT_BYTES, Wal
 
 
-def found_directory(files: Files, identity: Identity, place: Place, chain: bytes, pieces: Iterable[bytes]) -> None:
+def found_directory(
+    files: Files,
+    identity: Identity,
+    place: Place,
+    chain: bytes,
+    pieces: Iterable[bytes],
+    segment_bytes: int = SEGMENT_BYTES,
+) -> None:
     """Write all of it, durably. `pieces`: of the state at `place`; `chain`: of the log up to there.
 
     Raises `DirectoryNotEmpty` if anything is there, and `DiskFailed`. The identity comes first and the log last: a
@@ -30,7 +37,7 @@ def found_directory(files: Files, identity: Identity, place: Place, chain: bytes
             snapshots.carry_out(WritePiece(piece))
         snapshots.carry_out(EndSnapshot(place))
         snapshots.close()
-        wal = Wal(files, identity.member, Recovered(), chain_of=snapshots.chain_at)
+        wal = Wal(files, identity.member, Recovered(), segment_bytes, snapshots.chain_at)
         wal.write([Persist(0, HardState(place.term, None), None, [], restart_at=place)])
     except OSError as error:
         raise DiskFailed(files.directory, "writing a new data directory", error) from error

@@ -10,10 +10,8 @@ from coord.backup.founding import NewMember, found, load
 from coord.backup.progress import unwatched
 from coord.raft.stored import Stored
 from coord.raft.types import MemberId, Place
-from coord.storage import RealFiles, StorageError, Store
+from coord.storage import RealFiles, Store
 from coord.storage.errors import DirectoryNotEmpty
-from coord.storage.founding import found_directory
-from coord.storage.identity import Identity
 from coord.tree.machine import Machine
 from coord.tree.rebirth import INDEX_JUMP, SCARCE, Reborn
 from coord.tree.snapshots import Loader
@@ -142,34 +140,6 @@ def test_nothing_is_written_where_something_is(backup: Path, tmp_path: Path) -> 
         restored(backup, tmp_path)
 
     assert {file.name for file in tmp_path.iterdir()} <= {"letters.txt", "lock"}
-
-
-@pytest.mark.parametrize("at", range(3))
-def test_a_directory_that_was_not_finished_is_no_new_members(backup: Path, tmp_path: Path, at: int) -> None:
-    """A server that took it for empty would found a cluster of its own, without the data."""
-
-    class Killed(BaseException):
-        pass
-
-    def killed(*_: object) -> None:
-        raise Killed
-
-    saved = opened(backup)
-    pieces = list(saved.pieces())
-
-    identity = Identity(MemberId(1), 7, 0, 8)
-    with pytest.MonkeyPatch.context() as patch:
-        if at == 0:
-            patch.setattr("coord.storage.founding.SnapshotFiles.begin", killed)
-        elif at == 1:
-            patch.setattr("coord.storage.founding.EndSnapshot", killed)
-        else:
-            patch.setattr("coord.storage.founding.Wal.write", killed)
-        with pytest.raises(Killed):
-            found_directory(RealFiles(str(tmp_path)), identity, saved.end, saved.chain, pieces)
-
-    with pytest.raises(StorageError, match="the log is gone"):
-        Store.open(RealFiles(str(tmp_path)), MemberId(1))
 
 
 def test_a_cluster_that_never_wrote_anything_is_no_beginning(tmp_path: Path) -> None:

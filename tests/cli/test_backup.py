@@ -41,6 +41,20 @@ def test_what_is_saved_is_told_and_can_be_verified(coord_address: str, tmp_path:
     assert len(sound["files"]) == 1
 
 
+def test_a_log_that_has_outgrown_the_state_is_replaced_by_a_new_state(
+    coord_address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("coord.backup.download.OUTGROWN_BYTES", 0)
+    shell, directory = Shell(coord_address), str(tmp_path / "backup")
+    shell.ask("backup", directory)
+    shell.ask("create", "/large", "-", stdin=bytes(100_000))
+    shell.ask("rm", "/large")
+
+    assert shell.ask("backup", directory, "--json").document["saved"] == "new"
+    assert "had become larger" in shell.ask("backup", directory).text
+    assert len(list((tmp_path / "backup").iterdir())) == 3, "with the lock"
+
+
 def test_a_damaged_backup_is_refused_with_file_and_offset(backup: Path, tmp_path: Path) -> None:
     shell = Shell("127.0.0.1:1")
     state = next(backup.glob("state-*"))
