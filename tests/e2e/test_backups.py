@@ -9,8 +9,12 @@ import trio
 
 from coord.backup.archive import Archive
 from coord.backup.download import READING, back_up
+from coord.backup.manifest import read_manifest
 from coord.local.cluster import LocalCluster, running
 from coord.local.ports import LOOPBACK, free_ports
+from coord.raft.types import MemberId
+from coord.storage.files import StoppedFiles
+from coord.storage.recovery import recover
 from coord_client import Client, SessionState, connect
 from coord_protocol.paths import join
 from tests.cli.commands import Ended, Shell
@@ -111,6 +115,10 @@ async def test_a_restored_cluster_goes_on_from_the_last_backup_with_higher_numbe
             refused = await trio.to_thread.run_sync(lambda: Shell(new.servers).ask("backup", str(backup)))
             assert refused.code == 1
             assert "give it another directory" in refused.stderr
+        await old.kill(1)
+        manifest = read_manifest(StoppedFiles(str(backup)))
+        log = recover(StoppedFiles(str(tmp_path / "old" / "member-1")), MemberId(1)).history
+        assert log.chain_at(manifest.end) == manifest.chain, "what was saved is what the members' logs have"
     assert (first["saved"], second["saved"]) == ("all", "new")
     assert first["zxid"] < second["zxid"]
     assert len({document["cluster"] for document in documents}) == 1
@@ -145,6 +153,28 @@ async def test_a_server_that_dies_is_waited_for_and_the_rest_is_read(tmp_path: P
         archive.close()
     assert len(read) > 2
     assert read == sorted(set(read)), "from where it was, not from the beginning"
+
+
+async def test_another_server_gives_the_whole_when_one_dies_for_good(tmp_path: Path) -> None:
+    async with running(tmp_path / "old") as old, connect(old.servers) as client:
+        await fill(client, 5000)
+        archive = Archive(str(tmp_path / "backup"))
+        killed: list[int] = []
+
+        def report(what: str, done: int, total: int) -> None:
+            if what == READING and not killed:
+                killed.extend(member for member in old.members if list(tmp_path.glob(f"old/member-{member}/*/*.snap")))
+                old.processes[killed[0]].kill()
+
+        await back_up(client, archive, report, is_whole=False)
+        archive.close()
+        assert len(killed) == 1, "the one that gave the snapshot"
+        new = NewCluster(tmp_path / "new", size=1)
+        await new.make(old, "restore", tmp_path / "backup")
+        async with new:
+            await new.start()
+            async with connect(new.servers) as restored:
+                assert await tree_of(restored) == await tree_of(client)
 
 
 async def test_all_is_saved_anew_when_the_log_does_not_reach_back(tmp_path: Path) -> None:

@@ -32,6 +32,16 @@ def test_terms_are_known_for_every_entry_and_for_the_place_before_the_first() ->
         log.term_at(Index(7))
 
 
+def test_what_follows_can_be_handed_out_where_a_run_ends() -> None:
+    """Which is where whoever asks has come to; it may also name what we never had, or what is cut off."""
+    log = log_of("1/1-3 2/4 5/5-6")
+    places = [Place(Index(index), Term(term)) for index in range(8) for term in (0, 1, 2, 5)]
+
+    assert [(place.index, place.term) for place in places if log.ends_run_at(place)] == [(0, 0), (3, 1), (4, 2), (6, 5)]
+    log.compact(Index(4))
+    assert [(place.index, place.term) for place in places if log.ends_run_at(place)] == [(4, 2), (6, 5)]
+
+
 def test_a_gap_is_refused() -> None:
     """Leader and follower append where the log ends, and nowhere else."""
     with pytest.raises(AssertionError, match="a gap"):
