@@ -11,6 +11,7 @@ from coord.raft.types import MemberId, Place, Run
 from coord.storage.files import Files
 from coord.storage.founding import found_directory
 from coord.storage.identity import Identity
+from coord.tree.commands import UnreadableLog
 from coord.tree.machine import Machine, Origin, Outcome
 from coord.tree.rebirth import NoCluster, Reborn, begin_anew
 from coord.tree.snapshots import DamagedState, Loader, freeze
@@ -71,12 +72,12 @@ def load(saved: Saved, report: Report) -> Machine:
             report(LOADING, done, saved.size)
         if done:
             machine.adopt(loader.finish())
-    except DamagedState as error:
+        for run in saved.runs():
+            machine.apply(run, _NOBODY, _nobody_asked)
+            done += len(run.data)
+            report(LOADING, done, saved.size)
+    except (DamagedState, UnreadableLog) as error:
         raise CannotFound(f"{error}; the release that saved it can load it") from error
-    for run in saved.runs():
-        machine.apply(run, _NOBODY, _nobody_asked)
-        done += len(run.data)
-        report(LOADING, done, saved.size)
     report(LOADING, saved.size, saved.size)
     return machine
 

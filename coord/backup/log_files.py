@@ -18,7 +18,7 @@ from struct import Struct
 from zlib import crc32
 
 from coord.raft.types import Index, Place, Run, Term
-from coord.storage.errors import DamagedFile
+from coord.storage.errors import DamagedFile, NewerFormat
 from coord.storage.files import ReadableFiles
 from coord.storage.records import CHECK, FORMAT, RECORD_HEAD, Kind, decode_records, encode_run, follows
 
@@ -43,7 +43,7 @@ class LogFile:
     """One, read from its beginning to its end and checked on the way."""
 
     def __init__(self, files: ReadableFiles, name: str, cluster: int, place: Place, chain: bytes) -> None:
-        """It should go on after `place`. Raises `DamagedFile`."""
+        """It should go on after `place`. Raises `DamagedFile`; `NewerFormat` if a newer release wrote it."""
         self._files = files
         self._name = name
         self._size = files.size(name)
@@ -51,7 +51,14 @@ class LogFile:
         self.chain = chain
         """Of what was read so far."""
         self.offset = HEAD_BYTES
-        if files.read(name, 0, HEAD_BYTES) != encode_head(cluster, place, chain):
+        head = files.read(name, 0, HEAD_BYTES)
+        fields = head[-HEAD_FIELDS.size :]
+        if head[: -HEAD_FIELDS.size] != MAGIC + CHECK.pack(crc32(fields)):
+            raise self._damaged(0, "it does not begin as a part of the log does")
+        written_by, *found = HEAD_FIELDS.unpack(fields)
+        if written_by > FORMAT:
+            raise NewerFormat(f"{files.directory}/{name}", written_by, FORMAT)
+        if found != [cluster, place.index, place.term, chain]:
             raise self._damaged(0, f"it does not go on after index {place.index} of cluster {cluster:x}")
 
     def runs(self) -> Iterator[Run]:

@@ -20,7 +20,8 @@ from coord.server.config import parse_members
 from coord.server.settings import ConfigError, parse_address
 from coord.storage.files import RealFiles
 from coord.tree.machine import Machine
-from coord.tree.rebirth import SCARCE, Reborn
+from coord.tree.rebirth import Reborn
+from coord.tree.znode import MAX_INT32
 
 FRESH_MS: Final = 24 * 3600 * 1000
 """The members of a new cluster are made within a day; a time that is older was meant for another cluster."""
@@ -111,8 +112,8 @@ def tell(plan: Plan, reborn: Reborn, znodes: int, again: list[str], *, as_json: 
     founded = datetime.fromtimestamp(new.founded_ms / 1000, UTC).isoformat(timespec="milliseconds")
     for path in reborn.scarce:
         click.echo(
-            f"Warning: more than {SCARCE:,} sequence numbers are given out below {path}, and there are twice as many:"
-            " have programs use another parent",
+            f"Warning: half of the {MAX_INT32:,} sequence numbers below {path} are used up: have programs use another"
+            " parent in good time",
             err=True,
         )
     if as_json:

@@ -9,7 +9,7 @@ from coord.backup.archive import Archive
 from coord.backup.errors import NoBackup, OtherCluster
 from coord.backup.progress import unwatched
 from coord.storage import DirectoryInUse, StorageError
-from coord.storage.errors import DamagedFile
+from coord.storage.errors import DamagedFile, NewerFormat
 from tests.backup.building import CLUSTER, FOUNDED_MS, History, loaded, opened
 
 
@@ -95,6 +95,18 @@ def test_a_sound_file_of_another_backup_is_refused(history: History, backup: Pat
         with pytest.raises(DamagedFile, match=mine.name):
             read(backup)
         mine.write_bytes(content)
+
+
+def test_what_a_newer_release_wrote_is_not_taken_for_damaged(
+    history: History, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("manifest", "log_files"):
+        with monkeypatch.context() as newer:
+            newer.setattr(f"coord.backup.{module}.FORMAT", 2)
+            newer.setattr("coord.backup.manifest.Manifest.__init__.__defaults__", (2 if module == "manifest" else 1,))
+            history.save(tmp_path / module, 20, 30)
+        with pytest.raises(NewerFormat, match="use the newer release"):
+            read(tmp_path / module)
 
 
 def test_what_was_saved_stands_when_the_next_attempt_dies(
