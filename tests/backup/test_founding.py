@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from coord.backup.errors import CannotFound
 from coord.backup.founding import NewMember, found, load
 from coord.backup.progress import unwatched
+from coord.backup.survivors import Survivor
 from coord.raft.stored import Stored
 from coord.raft.types import MemberId, Place
 from coord.storage import RealFiles, Store
@@ -121,6 +122,22 @@ def test_numbers_go_on_above_those_of_any_cluster_founded_before(
 
     assert second.place.index > first.place.index + 3600 * 1_000_000
     assert behind.place.index > history.last + INDEX_JUMP, "the clock may be wrong"
+
+
+def test_a_new_cluster_can_be_lost_and_recovered_in_its_turn(backup: Path, tmp_path: Path) -> None:
+    first = restored(backup, tmp_path / "1")
+
+    survivor = Survivor(str(tmp_path / "1"))
+    machine = load(survivor, unwatched)
+    survivor.close()
+    assert (survivor.cluster, survivor.end, survivor.chain) == (first.cluster.id, first.place, first.chain)
+    assert machine.digest() == started(tmp_path / "1")[1].digest()
+
+    later = new_member(2, founded_ms=FOUNDED_MS + 1000)
+    second = found(machine, survivor, later, RealFiles(str(tmp_path / "2")), unwatched)
+    assert second.cluster.id != first.cluster.id
+    assert second.place.index > first.place.index
+    assert second.place.term > first.place.term
 
 
 def test_sequence_numbers_double_and_are_told_to_be_scarce_before_they_run_out(backup: Path, tmp_path: Path) -> None:
