@@ -9,6 +9,7 @@ import click
 import trio
 
 from coord.cli.groups import leaves
+from coord.replica.replica import AddedAgain
 from coord.server.config import load_settings, parse_members
 from coord.server.process import serve_until_signal
 from coord.server.server import CannotListen
@@ -78,7 +79,7 @@ def serve(config: Path | None, **flags: Any) -> None:
             stream=sys.stderr,
         )
         trio.run(serve_until_signal, settings)
-    except* (ConfigError, CannotListen, StorageError, UnreadableLog, DamagedState) as group:
+    except* (ConfigError, CannotListen, StorageError, UnreadableLog, DamagedState, AddedAgain) as group:
         problems = leaves(group)
     if problems:
         raise click.ClickException("\n".join(str(problem) for problem in problems))

@@ -388,9 +388,16 @@ class Raft:
         """Whether we must not help to replace a leader: because we hear it, or promised it."""
         return self.role.hears_leader(now, self) or self.promise.binds(now)
 
+    @property
+    def _has_a_say(self) -> bool:
+        """Who is to join, and has no configuration yet, gives nobody its vote. It may have had one before, and a log
+        that is lost: together with others like it, it would make a majority of those who know nothing."""
+        return bool(self.configuration.voters)
+
     def _on_request_pre_vote(self, sender: MemberId, message: RequestPreVote, now: float) -> None:
         if (
             message.term > self.term
+            and self._has_a_say
             and not self._is_loyal(now)
             and self.log.is_up_to_date(message.last_index, message.last_term)
         ):
@@ -401,6 +408,7 @@ class Raft:
     def _on_request_vote(self, sender: MemberId, message: RequestVote, now: float) -> None:
         if (
             self.voted_for not in (None, sender)
+            or not self._has_a_say
             or (self._is_loyal(now) and not message.transfer)
             or not self.log.is_up_to_date(message.last_index, message.last_term)
         ):

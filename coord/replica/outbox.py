@@ -36,7 +36,8 @@ class Outbox:
         self._fresh: list[bytes] = []
         self._sealed: deque[Sealed] = deque()
         self._next = 1
-        self._applied = 0
+        self.applied = 0
+        """The number of the last command that was applied."""
 
     def add(self, command: bytes, slot: Slot) -> None:
         self._fresh.append(command)
@@ -66,12 +67,12 @@ class Outbox:
 
     def take_applied(self) -> Slot:
         """The slot whose command was just applied: always the oldest."""
-        self._applied += 1
+        self.applied += 1
         return self.slots.popleft()
 
     def skip(self, last_seq: int) -> None:
         """The commands up to this one were applied where we did not see it: nobody will learn their outcome."""
-        while self._applied < last_seq:
+        while self.applied < last_seq:
             self.take_applied()
         self.trim()
 
@@ -79,6 +80,6 @@ class Outbox:
         """Forget blocks that are applied; True if there were any."""
         sealed = self._sealed
         before = len(sealed)
-        while sealed and sealed[0].last <= self._applied:
+        while sealed and sealed[0].last <= self.applied:
             self.outstanding_bytes -= len(sealed.popleft().block)
         return len(sealed) < before

@@ -81,6 +81,13 @@ MAX_EARLY_BLOCKS = 1000
 _OF_REPLICAS = (Forward, FetchSnapshot, SnapshotChunk)
 
 
+class AddedAgain(Exception):
+    """The server has to be started again: the others count what it sends from 1 on, and this process cannot."""
+
+    def __init__(self, member: MemberId) -> None:
+        super().__init__(f"member {member} was removed and has been added again while it ran: start it once more")
+
+
 class Turn(msgspec.Struct, gc=False):
     """What is to be done after a turn's inputs, in this order but for `committed` and `reads`, which `apply` takes."""
 
@@ -324,6 +331,7 @@ class Replica:
         taken = self.machine.origins.get(self.member)
         if taken is not None and taken.incarnation == self.outbox.incarnation:
             self.outbox.skip(taken.last_seq)
+        self._check_that_we_are_still_counted()
         self.snapshots.installed(place)
         self._on_event(SnapshotInstalled(place.index, before))
         self._look_at_cluster()
@@ -429,6 +437,7 @@ class Replica:
             self._look_at_cluster()
 
     def _on_configuration(self) -> None:
+        self._check_that_we_are_still_counted()
         if self._office is not None:
             self._office.members_are((0, *self.machine.members.membership.configuration.members))
 
@@ -438,6 +447,17 @@ class Replica:
         config = self.config
         addresses = config.client_address, config.peer_address
         self._say_for_ourselves(commands.announce(self.member, *addresses, config.directory_id, config.level))
+
+    def _check_that_we_are_still_counted(self) -> None:
+        """A member that is removed is forgotten, with the numbers of its commands; were it to go on from them, nothing
+        that it sends would ever be taken."""
+        taken = self.machine.origins.get(self.member)
+        is_counted = taken is not None and (
+            taken.incarnation > self.outbox.incarnation
+            or (taken.incarnation == self.outbox.incarnation and taken.last_seq >= self.outbox.applied)
+        )
+        if self.outbox.applied and not is_counted and self.machine.members.knows(self.member):
+            raise AddedAgain(self.member)
 
     def _say_for_ourselves(self, command: bytes) -> None:
         """A command that no client waits for."""

@@ -49,6 +49,7 @@ from coord.server.driver import drive
 from coord.server.hub import Hub
 from coord.server.roster import Roster
 from coord.server.settings import Address, Settings
+from coord.server.standpoint import standpoint_of
 from coord.server.statistics import statistics_of
 from coord.storage.disk import Disk
 from coord.storage.files import Files, RealFiles
@@ -198,20 +199,7 @@ class _Server:
         self._trio.run_sync_soon(self._failed.set)
 
     def _standpoint(self) -> Standpoint:
-        replica, store = self._replica, self._store
-        cluster = replica.machine.cluster
-        return Standpoint(
-            replica.member,
-            store.incarnation,
-            store.directory_id,
-            cluster.id if cluster is not None else store.cluster_id,
-            replica.raft.log.memberships[-1],
-            self._directory_of,
-        )
-
-    def _directory_of(self, member: MemberId) -> int:
-        known = self._replica.machine.members.announced.get(member)
-        return known.directory if known is not None else 0
+        return standpoint_of(self._replica, self._store)
 
     def _on_event(self, event: Event) -> None:
         match event:

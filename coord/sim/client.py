@@ -17,7 +17,6 @@ What it asks is written as a script, a generator that yields what it waits for:
 from collections import deque
 from collections.abc import Callable
 
-from coord.raft.types import MemberId
 from coord.sim.clock import MachineClock
 from coord.sim.exclusivity import Belief
 from coord.sim.session import Call, Contact, Habits, News, Script, Session, Surroundings, Wait
@@ -49,6 +48,7 @@ class Client:
         self._streams = around.streams
         self._trace = around.trace
         self._book = around.book
+        self._members = around.members
         self._on_neglect = around.on_neglect
         self.session: Session | None = None
         self.contact = Contact.NONE
@@ -166,11 +166,12 @@ class Client:
     def _connect(self, attempt: int) -> None:
         if attempt != self._attempt or self.contact is not Contact.NONE:
             return
+        members = self._members()
         home = self.habits.home
-        member = home if home is not None else MemberId(self.chance.randint(1, self.habits.members))
+        member = home if home is not None and home in members else self.chance.choice(members)
         self.contact = Contact.DIALING
         self._frames = FrameSplitter()
-        self._wire = self._streams.dial(self.number, self, member)
+        self._wire = self._streams.dial(self.number, self.habits.address, self, member)
         self._heard_at = self.clock.now()
         patience = self._timeout / 3
         self.timeline.after(patience, self._give_up_handshake, self._attempt)

@@ -1,10 +1,12 @@
-"""A cluster of simulated servers, and the hand that does faults to it."""
+"""A cluster of simulated servers, and the hand that does faults to it. It may grow: servers are built when an operator
+wants them (`coord.sim.operator`)."""
 
 from collections.abc import Sequence
 from random import Random
 from typing import assert_never
 
 from coord.raft.config import Config as RaftConfig
+from coord.raft.configuration import Configuration, Seat
 from coord.raft.types import Index, MemberId
 from coord.replica.config import ReplicaConfig
 from coord.sim.clock import MachineClock, Timeline
@@ -31,6 +33,18 @@ from coord.sim.faults import (
 )
 from coord.sim.invariants import Invariants
 from coord.sim.links import Links, Weather
+from coord.sim.moves import (
+    Add,
+    Mistype,
+    Outage,
+    Remove,
+    Replace,
+    ReplaceAll,
+    Return,
+    SwapPart,
+    Wipe,
+)
+from coord.sim.operator import Operator, address_of
 from coord.sim.process import Process
 from coord.sim.server import Hardware, Server
 from coord.sim.streams import Streams
@@ -38,9 +52,13 @@ from coord.sim.swarm import LEASE_DRIFT, Profile
 from coord.sim.trace import Trace
 from coord.storage.store import Store
 from coord.tree.levels import LEVEL
+from coord.tree.members import Members
 
 POWER_FAILS_WITHIN = 0.05
 """Seconds, of all servers: some are in the middle of a write."""
+
+SEEN_TO_WITHIN = 3.0
+"""Seconds in which somebody notices that a member has lost its disk; time for it to do harm."""
 
 
 class Cluster:
@@ -52,16 +70,16 @@ class Cluster:
         self.timeline = timeline
         self.chance = chance
         self.trace = trace
-        self.members = [MemberId(number) for number in range(1, profile.members + 1)]
-        self.links = Links(timeline, chance, trace, profile.weather, profile.members)
+        self.links = Links(timeline, chance, trace, profile.weather)
         self.streams = Streams(timeline, chance, profile.client_delay, profile.cut_chance)
-        hardware = Hardware(timeline, chance, trace, self.links, self.streams, invariants, profile.machinery)
-        self.servers = {
-            member: Server(
-                member, hardware, self.new_clock(), self._configure, LEVEL - 1 if member in profile.early else LEVEL
-            )
-            for member in self.members
-        }
+        self._hardware = Hardware(timeline, chance, trace, self.links, self.streams, invariants, profile.machinery)
+        self.founders = tuple(MemberId(number) for number in range(1, profile.members + 1))
+        self.servers: dict[MemberId, Server] = {}
+        """All that there ever were."""
+        self._last_member = MemberId(0)
+        for founder in self.founders:
+            self._build(self.founders, LEVEL - 1 if founder in profile.early else LEVEL)
+        self.operator = Operator(self)
         self.is_healed = False
         self.disturbed_until = 0.0
         """When the last fault that has struck so far is over, in true time."""
@@ -73,11 +91,28 @@ class Cluster:
             self.timeline, rate, chance.uniform(0, 1e6), 1_700_000_000_000 + chance.randint(-5000, 5000)
         )
 
-    def _configure(self, member: MemberId, store: Store, level: int) -> ReplicaConfig:
-        profile = self.profile
+    def unused(self) -> MemberId:
+        """An id that nobody has had."""
+        self._last_member = MemberId(self._last_member + 1)
+        return self._last_member
+
+    def _build(self, founders: tuple[MemberId, ...], level: int = LEVEL) -> Server:
+        server = Server(self.unused(), self._hardware, self.new_clock(), self._configure, founders, level)
+        self.servers[server.member] = server
+        return server
+
+    def build(self, late: float) -> MemberId:
+        """A new server with an empty disk, which is to join; it starts so many seconds from now."""
+        server = self._build(())
+        self.timeline.after(late, server.start)
+        return server.member
+
+    def _configure(self, server: Server, store: Store) -> ReplicaConfig:
+        profile, member = self.profile, server.member
         raft = RaftConfig(
             member=member,
-            voters=tuple(self.members),
+            voters=server.founders,
+            seats=tuple(Seat(founder, address_of(founder)) for founder in server.founders),
             incarnation=store.incarnation,
             heartbeat_interval=profile.heartbeat,
             election_timeout=profile.election_timeout,
@@ -91,8 +126,10 @@ class Cluster:
         return ReplicaConfig(
             raft=raft,
             client_address=f"10.1.0.{member}:2181",
+            peer_address=address_of(member),
             directory_id=store.directory_id,
-            level=level,
+            level=server.level,
+            change_patience=profile.change_patience,
             tick=profile.tick,
             max_outstanding_bytes=profile.outstanding_bytes,
             handshake_deadline=profile.handshake_deadline,
@@ -101,10 +138,75 @@ class Cluster:
             snapshot_log_bytes=profile.snapshot_log_bytes,
             snapshot_piece_znodes=profile.snapshot_piece_znodes,
             snapshot_piece_bytes=profile.snapshot_piece_bytes,
+            snapshot_piece_pause=profile.machinery.turn,
             retained_log_bytes=profile.retained_log_bytes,
         )
 
     # -- looking
+
+    @property
+    def members(self) -> Members:
+        """As far as anybody has come with the log."""
+        return self._invariants.members
+
+    @property
+    def configuration(self) -> Configuration:
+        """The newest that anybody has applied."""
+        membership = self.members.membership
+        return membership.configuration if membership.index else Configuration(self.founders)
+
+    def present(self) -> list[Server]:
+        """The servers of all members but those that nobody ever built."""
+        members = self.configuration.members
+        return [self.servers[member] for member in members if member in self.servers]
+
+    def can_spare(self, members: Sequence[MemberId]) -> bool:
+        """Whether the other voters can go on without them."""
+        voters = [voter for voter in self.configuration.voters if voter not in members]
+        return bool(voters) and _survives(voters, self.lost(voters))
+
+    def may_lose(self, member: MemberId) -> bool:
+        """Whether the configuration, and what it is being changed to, survives the loss of its disk: enough others have
+        theirs, and everybody there is knows it by its directory, or does not know it at all."""
+        if member not in self.configuration.members or self.lost([member]):
+            return False
+        in_force = self._invariants.in_force
+        desired = self.members.desired.voters if self.members.desired is not None else ()
+        majorities = [self.operator.wanted, desired, *in_force.majorities(), self.configuration.voters]
+        for voters in filter(None, majorities):
+            if member in voters and not _survives(voters, {member, *self.lost(voters)}):
+                return False
+        return all(self._would_notice(server, member) for server in self.servers.values() if server.member != member)
+
+    @staticmethod
+    def _would_notice(server: Server, member: MemberId) -> bool:
+        if server.process is None:
+            return False
+        log = server.process.replica.raft.log
+        newest = log.memberships[-1]
+        seat = newest.configuration.seat_of(member)
+        knows = member not in newest.configuration.members or (seat is not None and seat.directory != 0)
+        return knows and newest.index <= log.durable_index
+
+    def lost(self, members: Sequence[MemberId]) -> set[MemberId]:
+        """Those of them whose disks are gone, or will never be seen again."""
+        return {
+            member
+            for member in members
+            if member not in self.servers or self.servers[member].is_lost or self.servers[member].is_off
+        }
+
+    def member_at(self, number: int) -> MemberId:
+        """The member that a fault means by this number."""
+        members = self.configuration.members
+        if number == LEADER:
+            leader = self.leader()
+            return members[0] if leader is None else leader.member
+        return MemberId(number) if number in members else members[number % len(members)]
+
+    def disturbed(self, lasts: float) -> None:
+        """Clients may be let down for so long from now on, and a while after."""
+        self.disturbed_until = max(self.disturbed_until, self.timeline.now + lasts)
 
     def leader(self) -> Process | None:
         """Who leads the newest term, if anybody who runs does."""
@@ -117,11 +219,16 @@ class Cluster:
 
     def _server(self, number: int) -> Server:
         if number != LEADER:
-            return self.servers[MemberId(number)]
+            return self.servers[self._exists(number)]
         leader = self.leader()
         if leader is not None:
             return leader.server
         return next((server for server in self.servers.values() if server.process), self.servers[MemberId(1)])
+
+    def _exists(self, number: int) -> MemberId:
+        """The server of that number, or another if it was never built."""
+        existing = list(self.servers)
+        return MemberId(number) if number in self.servers else existing[number % len(existing)]
 
     # -- starting and healing
 
@@ -140,6 +247,33 @@ class Cluster:
         for server in self.servers.values():
             server.heal()
 
+    # -- moves
+
+    def give_new_disk(self, server: Server) -> None:
+        """As an operator should who adds a member again."""
+        server.change_disk((), is_lost=False)
+
+    def _lose_disk(self, fault: Wipe) -> None:
+        member = self.member_at(fault.member)
+        if not self.may_lose(member):
+            return
+        server = self.servers[member]
+        server.change_disk(server.founders, is_lost=True)
+        self.trace.mark("member wiped")
+        self.timeline.after(fault.lasts, server.start)
+        self.operator.take(
+            Wipe(fault.at, member, fault.lasts),
+            self.timeline.now + fault.lasts * self.chance.uniform(0.5, SEEN_TO_WITHIN),
+        )
+
+    def _black_out(self, fault: Outage) -> None:
+        voters = list(self.configuration.voters)
+        self.chance.shuffle(voters)
+        spare = (len(voters) - 1) // 2 - len(self.lost(voters))
+        for voter in [voter for voter in voters if voter not in self.lost(voters)][: max(0, spare)]:
+            self.servers[voter].kill(loses_power=self.chance.random() < 0.5)
+            self.timeline.after(fault.lasts, self.servers[voter].start)
+
     # -- faults
 
     def strike(self, fault: Fault) -> None:
@@ -148,7 +282,7 @@ class Cluster:
             return
         self.trace.tell(self.timeline.now, f"fault: {fault}")
         self.trace.mark(type(fault).__name__)
-        self.disturbed_until = max(self.disturbed_until, self.timeline.now + getattr(fault, "lasts", 0.0))
+        self.disturbed(getattr(fault, "lasts", 0.0))
         match fault:
             case Kill():
                 self._kill(fault)
@@ -162,15 +296,15 @@ class Cluster:
                 self._freeze(self._server(fault.member), fault.lasts)
             case Isolate():
                 member = self._server(fault.member).member
-                others = [other for other in self.members if other != member]
+                others = [other for other in self.servers if other != member]
                 cuts = [(other, member) for other in others if fault.deaf]
                 self._cut(cuts + [(member, other) for other in others if fault.mute], fault.lasts, fault.holds)
             case Split():
                 self._split(fault)
             case BreakLink():
-                self.links.break_connection(MemberId(fault.one), MemberId(fault.other))
+                self.links.break_connection(self._exists(fault.one), self._exists(fault.other))
             case FalseAlarm():
-                self.links.raise_false_alarm(MemberId(fault.member), MemberId(fault.about))
+                self.links.raise_false_alarm(self._exists(fault.member), self._exists(fault.about))
             case SlowDisk():
                 server = self._server(fault.member)
                 server.disk_delay = fault.seconds
@@ -192,13 +326,19 @@ class Cluster:
                 server.upgrade()
                 self.timeline.after(fault.lasts, server.start)
             case ChangeRate():
-                self.servers[MemberId(fault.member)].change_rate(fault.rate)
+                self._server(fault.member).change_rate(fault.rate)
             case SetWall():
-                self.servers[MemberId(fault.member)].clock.set_wall(fault.by_ms)
+                self._server(fault.member).clock.set_wall(fault.by_ms)
             case CutClient():
                 self._cut_client(fault)
             case BreakClient():
                 self.streams.break_connections(fault.client, fault.tells_client, fault.tells_server)
+            case Wipe():
+                self._lose_disk(fault)
+            case Outage():
+                self._black_out(fault)
+            case Add() | Mistype() | SwapPart() | Remove() | Replace() | ReplaceAll() | Return():
+                self.operator.take(fault, self.timeline.now)
             case _:
                 assert_never(fault)
 
@@ -231,7 +371,7 @@ class Cluster:
             return
         process.hand_over()
         if fault.is_deaf:
-            self._cut([(other, server.member) for other in self.members if other != server.member], fault.lasts, True)
+            self._cut([(other, server.member) for other in self.servers if other != server.member], fault.lasts, True)
         if fault.stops:
             self.timeline.after(min(self.profile.election_timeout, fault.lasts / 2), self._stop, server, process)
             self.timeline.after(fault.lasts, server.start)
@@ -263,9 +403,9 @@ class Cluster:
         side = set(fault.side)
         apart = [
             (a, b)
-            for a in self.members
-            for b in self.members
-            if (a in side) != (b in side) and fault.bridge not in (a, b)
+            for a in self.servers
+            for b in self.servers
+            if a != b and (a in side) != (b in side) and fault.bridge not in (a, b)
         ]
         self._cut(apart, fault.lasts, fault.holds)
 
@@ -275,7 +415,11 @@ class Cluster:
             self.timeline.after(lasts, self.links.heal, sender, receiver)
 
     def _cut_client(self, fault: CutClient) -> None:
-        for member in self.members:
+        for member in self.servers:
             if fault.member in (0, member):
                 self.streams.cut(fault.client, member)
                 self.timeline.after(fault.lasts, self.streams.heal, fault.client, member)
+
+
+def _survives(voters: Sequence[MemberId], lost: set[MemberId]) -> bool:
+    return len(lost) <= (len(voters) - 1) // 2

@@ -8,6 +8,8 @@ leads then.
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from coord.sim.moves import Move
+
 LEADER = 0
 """In place of a member: whoever leads when the fault strikes; the first that runs if nobody does."""
 
@@ -187,5 +189,5 @@ class BreakClient:
 
 Fault: TypeAlias = (
     Kill | KillAll | Retire | Freeze | Isolate | Split | BreakLink | FalseAlarm | SlowDisk | FailSync |
-    FillDisk | DamageSnapshot | Upgrade | ChangeRate | SetWall | CutClient | BreakClient
+    FillDisk | DamageSnapshot | Upgrade | ChangeRate | SetWall | CutClient | BreakClient | Move
 )  # fmt: skip

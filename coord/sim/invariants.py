@@ -15,7 +15,8 @@ member that was given a state takes part as if it had applied every run before i
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from coord.raft import Persist
+from coord.raft import Persist, Raft
+from coord.raft.leader import Leader
 from coord.raft.messages import AppendReply, ReadIndex, ReadIndexReply, RequestVote, VoteReply
 from coord.raft.types import BEGINNING, HardState, Index, MemberId, Place, Run, Term
 from coord.replica.inputs import PeerMessage, Replies
@@ -33,11 +34,13 @@ from coord.sim.durability import Durable, check_safe
 from coord.sim.exclusivity import LeaseBook
 from coord.sim.growth import check_growth
 from coord.sim.leaseclock import LeaseClock
+from coord.sim.membership import InForce, is_quorum
 from coord.sim.server import Server
 from coord.sim.swarm import Profile
 from coord.sim.verdict import Violation
 from coord.storage.store import Store
 from coord.tree.machine import Machine
+from coord.tree.members import Members
 from coord.tree.snapshots import State
 
 DIGEST_EVERY = 32
@@ -55,8 +58,10 @@ class Progress:
 
 
 class Invariants:
-    def __init__(self, members: Sequence[MemberId], book: LeaseBook, timeline: Timeline, fastest: float) -> None:
-        self._majority = len(members) // 2 + 1
+    def __init__(self, founders: tuple[MemberId, ...], book: LeaseBook, timeline: Timeline, fastest: float) -> None:
+        self.in_force = InForce(founders)
+        self.members = Members()
+        """Of the newest state."""
         self._book = book
         self._timeline = timeline
         self._lease_clock = LeaseClock(fastest)
@@ -71,11 +76,16 @@ class Invariants:
 
         self.leaders: dict[Term, MemberId] = {}
         self.checked_digests = 0
-        self._durable = {member: Durable(member) for member in members}
+        self._durable: dict[MemberId, Durable] = {}
+        self._relics: dict[MemberId, Durable] = {}
+        """What was on the disks that were lost: it was acknowledged, and counts until the member is readmitted."""
         self._levels: dict[MemberId, int] = {}
         """The highest that the release knows which was started last."""
 
         self._votes: dict[tuple[MemberId, Term], MemberId] = {}
+        """Those given by the disks that members have now."""
+        self._voters: dict[tuple[Term, MemberId], set[MemberId]] = {}
+        """Those who gave their vote to a candidate, on the disks that they had then."""
         self._batches: dict[MemberId, int] = {}
         self._progress: dict[MemberId, Progress] = {}
         self._digests: dict[Index, bytes] = {}
@@ -88,6 +98,21 @@ class Invariants:
         return self.committed[-1].last if self.committed else 0
 
     # -- starting
+
+    def on_disk(self, server: Server) -> None:
+        """Its disk is a new one: nothing is on it, and nothing was promised by it."""
+        member = server.member
+        self._relics.pop(member, None)
+        if server.is_lost:
+            self._relics[member] = self._durable[member]
+        self._durable[member] = Durable(member)
+        self._batches.pop(member, None)
+        self._votes = {vote: candidate for vote, candidate in self._votes.items() if vote[0] != member}
+        self.in_force.on_disk(member, server.is_lost)
+
+    def on_link(self, server: Server, other: MemberId) -> None:
+        assert server.process is not None, "it has just said hello"
+        self.in_force.on_link(server.member, server.process.replica.raft, other)
 
     def on_start(self, server: Server, store: Store) -> None:
         """Recovery lost nothing that was confirmed, and what it found is safe from the next crash, too."""
@@ -169,6 +194,8 @@ class Invariants:
     def on_messages(self, server: Server, messages: Sequence[tuple[MemberId, Sequence[PeerMessage]]]) -> None:
         member = server.member
         durable = self._durable[member]
+        if server.process is not None:
+            self.in_force.look(server.process.replica.raft)
         for receiver, content in messages:
             for message in content:
                 if isinstance(message, AppendReply):
@@ -217,6 +244,8 @@ class Invariants:
                 self._book.told_at[speaker.session] = self._timeline.now
 
     def _on_vote(self, member: MemberId, term: Term, candidate: MemberId, durable: Durable) -> None:
+        if not self.in_force.has_forgotten(member):
+            self._voters.setdefault((term, candidate), set()).add(member)
         earlier = self._votes.setdefault((member, term), candidate)
         if earlier != candidate:
             raise Violation(
@@ -245,12 +274,14 @@ class Invariants:
         self._positions[run.first] = len(self.committed)
         self._places[run.last] = run.term
         self.committed.append(run)
-        holders = [other for other, durable in self._durable.items() if durable.holds(run)]
-        if len(holders) < self._majority:
+        holders = [other for other, durable in (self._durable | self._relics).items() if durable.holds(run)]
+        if not self.in_force.agree(holders):
             raise Violation(
                 "committed means durable on a majority",
                 f"member {member} applies {_short(run)}, which lies on the disks of {holders} only",
             )
+        if run.is_configuration:
+            self.in_force.decide(run)
         return True
 
     def _on_adopted(self, member: MemberId, machine: Machine) -> None:
@@ -271,6 +302,7 @@ class Invariants:
 
     def _on_new_state(self, machine: Machine) -> None:
         """The newest state there ever was."""
+        self.members = machine.members
         table = machine.leases.table
         ended = [lease for lease in self.living if lease not in table]
         if ended or len(table) != len(self.living):
@@ -281,7 +313,7 @@ class Invariants:
             check_owners(machine)
 
     def _on_level(self, member: MemberId, level: int) -> None:
-        early = [other for other in self._durable if self._levels.get(other, 0) < level]
+        early = [other for other, known in self._levels.items() if known < level]
         if early:
             raise Violation(
                 "a level is in force when all members know it",
@@ -318,8 +350,9 @@ class Invariants:
         replica = process.replica
         raft = replica.raft
         progress = self._progress[server.member]
+        self.in_force.look(raft)
         if raft.is_leader:
-            self._on_leader(server.member, raft.term)
+            self._on_leader(server.member, raft)
             self._lease_clock.on_turn(server, self._timeline.now)
         if raft.term < progress.term or raft.commit_index < progress.commit_index:
             raise Violation(
@@ -346,18 +379,26 @@ class Invariants:
         progress.term, progress.commit_index = raft.term, raft.commit_index
         progress.led = raft.term if raft.is_leader else 0
 
-    def _on_leader(self, member: MemberId, term: Term) -> None:
+    def _on_leader(self, member: MemberId, raft: Raft) -> None:
+        term = raft.term
         leader = self.leaders.get(term)
         if leader == member:
             return
         if leader is not None:
             raise Violation("election safety", f"members {leader} and {member} both lead term {term}")
         self.leaders[term] = member
-        voters = [other for other in self._durable if self._votes.get((other, term)) == member]
-        if member not in voters and self._durable[member].hard_state == HardState(term, member):
+        voters = sorted(self._voters.get((term, member), ()))
+        is_trusted = not self.in_force.has_forgotten(member)
+        if member not in voters and is_trusted and self._durable[member].hard_state == HardState(term, member):
             voters.append(member)  # who is alone asks nobody
-        if len(voters) < self._majority:
-            raise Violation("a leader has a majority's votes", f"member {member} leads term {term}, {voters} voted")
+        assert isinstance(raft.role, Leader), "it leads"
+        # A configuration that it has made itself was not there to vote by.
+        elected_by = next(one for one in reversed(raft.log.memberships) if one.index < raft.role.term_start)
+        if not is_quorum(elected_by.configuration, voters):
+            raise Violation(
+                "a leader has a majority's votes",
+                f"member {member} leads term {term}, {voters} voted, by {elected_by.configuration}",
+            )
 
 
 def check_owners(machine: Machine) -> None:

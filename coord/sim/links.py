@@ -8,6 +8,9 @@ Two kinds of network, drawn per seed:
     packets    worse than any real network: frames are lost, repeated and overtaken, and hints may be missing
 
 Raft promises safety under both (thesis §3.1); nothing above it may quietly lean on the first.
+
+On both nothing passes between two members that have not greeted each other, as production does it; and nothing that was
+meant for, or comes from, a data directory that is gone.
 """
 
 from collections import deque
@@ -17,9 +20,15 @@ from math import log
 from random import Random
 from typing import Any, Protocol
 
-from coord.raft.types import MemberId
+from coord.raft.types import Index, MemberId
 from coord.sim.clock import Timeline
+from coord.sim.greeting import agree
 from coord.sim.trace import Trace
+from coord.transport.handshake import Standpoint
+from coord.transport.links import FAREWELL_SECONDS
+
+REFUSED_PAUSE = (0.1, 0.5)
+"""Seconds from a greeting that came to nothing to the next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +62,9 @@ class Weather:
 class Port(Protocol):
     """What a running member shows to the network."""
 
+    @property
+    def standpoint(self) -> Standpoint: ...
+    def linked(self, member: MemberId) -> None: ...
     def frame(self, sender: MemberId, frame: bytes) -> None: ...
     def peer_up(self, member: MemberId) -> None: ...
     def peer_lost(self, member: MemberId) -> None: ...
@@ -84,24 +96,33 @@ class Link:
         self.stalled = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Acquaintance:
+    """What two members, in the order of their ids, know of each other since they greeted."""
+
+    directories: tuple[int, int]
+    configurations: tuple[Index, Index]
+
+
 class Links:
-    def __init__(self, timeline: Timeline, chance: Random, trace: Trace, weather: Weather, count: int) -> None:
+    def __init__(self, timeline: Timeline, chance: Random, trace: Trace, weather: Weather) -> None:
         self._timeline = timeline
         self._chance = chance
         self._trace = trace
         self.weather = weather
         self._ports: dict[MemberId, Port] = {}
-        members = [MemberId(number) for number in range(1, count + 1)]
-        self._links = {
-            (a, b): Link(a, b, chance.uniform(weather.delay, weather.slowest))
-            for a in members
-            for b in members
-            if a != b
-        }
-        self._connected: dict[tuple[MemberId, MemberId], bool] = {
-            pair: False for pair in self._links if pair[0] < pair[1]
-        }
-        """Of streams: which pairs of members have a connection."""
+        self._links: dict[tuple[MemberId, MemberId], Link] = {}
+        self._known: dict[tuple[MemberId, MemberId], Acquaintance] = {}
+        """The pairs that are connected."""
+        self._trying: set[tuple[MemberId, MemberId]] = set()
+        """Those that were refused and will try again."""
+
+    def _link(self, sender: MemberId, receiver: MemberId) -> Link:
+        link = self._links.get((sender, receiver))
+        if link is None:
+            delay = self._chance.uniform(self.weather.delay, self.weather.slowest)
+            link = self._links[sender, receiver] = Link(sender, receiver, delay)
+        return link
 
     # Members coming and going.
 
@@ -118,10 +139,31 @@ class Links:
         """
         del self._ports[member]
         for other in self._ports:
-            self._connected[_pair(member, other)] = False
-            self._links[other, member].reset()
-            last = self._links[member, other].last_arrival
-            self._timeline.at(max(last, self._timeline.now + self._moment()), self._tell_lost, other, member)
+            was_known = self._known.pop(_pair(member, other), None)
+            self._link(other, member).reset()
+            if was_known:
+                last = self._link(member, other).last_arrival
+                self._timeline.at(max(last, self._timeline.now + self._moment()), self._tell_lost, other, member)
+
+    def members_changed(self, member: MemberId) -> None:
+        """It has learned of another configuration: it looks for those whom it did not know, and takes leave of those
+        who are members no more, but not at once, for what tells them so may be on its way."""
+        port = self._ports.get(member)
+        if port is None:
+            return  # it has only just started, and will look for everybody
+        for other in self._ports:
+            if other != member and _pair(member, other) not in self._known:
+                self._soon(self._come_up, member, other)
+        self._timeline.after(FAREWELL_SECONDS, self._take_leave, member, port)
+
+    def _take_leave(self, member: MemberId, port: Port) -> None:
+        if self._ports.get(member) is not port:
+            return
+        me = port.standpoint
+        for other in self._ports:
+            known = self._known.get(_pair(member, other)) if other != member else None
+            if known is not None and me.is_stranger(other, known.configurations[member < other]):
+                self.break_connection(member, other)
 
     # What nemeses do.
 
@@ -129,13 +171,13 @@ class Links:
         """Nothing passes from one to the other until `heal`. `holds`: frames wait; else the connection
         breaks.
         """
-        self._links[sender, receiver].cuts += 1
+        self._link(sender, receiver).cuts += 1
         if self.weather.is_stream and not holds:
             self.break_connection(sender, receiver)
 
     def heal(self, sender: MemberId, receiver: MemberId) -> None:
         """One cut less; does nothing if everything is healed already."""
-        link = self._links[sender, receiver]
+        link = self._link(sender, receiver)
         if link.cuts:
             link.cuts -= 1
             if not link.cuts:
@@ -158,9 +200,9 @@ class Links:
 
     def break_connection(self, one: MemberId, other: MemberId) -> None:
         """It comes back by itself as soon as nothing is cut."""
-        self._connected[_pair(one, other)] = False
+        self._known.pop(_pair(one, other), None)
         for sender, receiver in ((one, other), (other, one)):
-            self._links[sender, receiver].reset()
+            self._link(sender, receiver).reset()
             self._soon(self._tell_lost, sender, receiver)
         self._timeline.after(self._chance.uniform(0.01, 0.2), self._come_up, one, other)
 
@@ -171,11 +213,13 @@ class Links:
     # Frames.
 
     def send(self, sender: MemberId, receiver: MemberId, frame: bytes) -> None:
-        link = self._links[sender, receiver]
+        known = self._known.get(_pair(sender, receiver))
+        if known is None:
+            return
+        link = self._link(sender, receiver)
         if self.weather.is_stream:
-            if self._connected[_pair(sender, receiver)]:
-                link.under_way.append(frame)
-                self._schedule(link)
+            link.under_way.append(frame)
+            self._schedule(link)
             return
         weather, chance = self.weather, self._chance
         copies = 0 if chance.random() < weather.loss else 2 if chance.random() < weather.duplicate else 1
@@ -183,7 +227,7 @@ class Links:
             arrival = self._timeline.now + self._travel_time(link)
             if chance.random() >= weather.overtake:
                 arrival = link.last_arrival = max(arrival, link.last_arrival)
-            self._timeline.at(arrival, self._arrive_packet, link, frame)
+            self._timeline.at(arrival, self._arrive_packet, link, known.directories, frame)
 
     def _schedule(self, link: Link) -> None:
         link.last_arrival = max(self._timeline.now + self._travel_time(link), link.last_arrival)
@@ -204,8 +248,9 @@ class Links:
         else:
             self._hand_over(link, link.under_way.popleft())
 
-    def _arrive_packet(self, link: Link, frame: bytes) -> None:
-        if not link.cuts:
+    def _arrive_packet(self, link: Link, directories: tuple[int, int], frame: bytes) -> None:
+        known = self._known.get(_pair(link.sender, link.receiver))
+        if not link.cuts and known is not None and known.directories == directories:
             self._hand_over(link, frame)
 
     def _hand_over(self, link: Link, frame: bytes) -> None:
@@ -224,19 +269,33 @@ class Links:
 
     def _come_up(self, one: MemberId, other: MemberId) -> None:
         """A connection needs both directions, so a cut of one keeps it down."""
-        there, back = self._links[one, other], self._links[other, one]
+        there, back = self._link(one, other), self._link(other, one)
         pair = _pair(one, other)
-        if self._connected[pair] or there.cuts or back.cuts or one not in self._ports or other not in self._ports:
+        if pair in self._known or there.cuts or back.cuts or one not in self._ports or other not in self._ports:
             return
-        self._connected[pair] = True
+        lower, higher = (self._ports[member].standpoint for member in pair)
+        if not agree(lower, higher):
+            self._trace.mark("member refused")
+            if pair not in self._trying:
+                self._trying.add(pair)
+                self._timeline.after(self._chance.uniform(*REFUSED_PAUSE), self._try_again, *pair)
+            return
+        self._known[pair] = Acquaintance(
+            (lower.directory, higher.directory), (lower.membership.index, higher.membership.index)
+        )
         there.reset()
         back.reset()
         for member, about in ((one, other), (other, one)):
+            self._ports[member].linked(about)
             if self._chance.random() >= self.weather.hints_lost:
                 self._ports[member].peer_up(about)
 
+    def _try_again(self, one: MemberId, other: MemberId) -> None:
+        self._trying.discard((one, other))
+        self._come_up(one, other)
+
     def _tell_lost(self, member: MemberId, about: MemberId) -> None:
-        if self._connected[_pair(member, about)] or member not in self._ports:
+        if _pair(member, about) in self._known or member not in self._ports:
             return
         if self._chance.random() >= self.weather.hints_lost:
             self._ports[member].peer_lost(about)

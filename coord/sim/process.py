@@ -22,6 +22,7 @@ from coord.replica.inputs import (
     FromPeer,
     HandOver,
     Input,
+    MembersKnown,
     Opened,
     PeerLost,
     PeerMessage,
@@ -29,14 +30,16 @@ from coord.replica.inputs import (
     Received,
     Replies,
 )
-from coord.replica.replica import Replica
+from coord.replica.replica import AddedAgain, Replica
 from coord.server.driver import drive
+from coord.server.standpoint import standpoint_of
 from coord.sim.disk import VirtualFiles
 from coord.sim.streams import Wire
 from coord.sim.writer import Killed, VirtualDisk
 from coord.storage.errors import DiskFailed
 from coord.storage.store import Store
 from coord.transport.codec import decode_frame, encode_frame
+from coord.transport.handshake import Standpoint
 from coord_protocol.frames import LENGTH
 
 if TYPE_CHECKING:
@@ -46,6 +49,10 @@ if TYPE_CHECKING:
 @coroutine
 def _suspend(until: float, take_clients: bool) -> Generator[tuple[float, bool], None, None]:
     yield until, take_clients
+
+
+SUPERVISED_PAUSE = 0.1
+"""Seconds after which a server that has asked for it is started again."""
 
 
 class Process:
@@ -189,6 +196,10 @@ class Process:
             world = self.server.world
             world.trace.tell(self._timeline.now, f"server {self.member} ends: {error}")
             self.server.kill(loses_power=world.chance.random() < 0.5)
+        except AddedAgain:
+            self.server.world.trace.mark("added again")
+            self.server.kill(loses_power=False)
+            self._timeline.after(SUPERVISED_PAUSE, self.server.start)
 
     def reach(self, point: str) -> None:
         """A point of the turn is reached; the process dies here if it was doomed to."""
@@ -198,6 +209,8 @@ class Process:
     def _on_event(self, event: Event) -> None:
         if isinstance(event, ClusterKnown):
             self.disk.adopt_cluster(event.cluster_id)
+        elif isinstance(event, MembersKnown):
+            self.server.world.links.members_changed(self.member)
         else:
             self.server.world.trace.mark(type(event).__name__)
 
@@ -238,6 +251,13 @@ class Process:
 
     # -- Port: what comes from other members
 
+    @property
+    def standpoint(self) -> Standpoint:
+        return standpoint_of(self.replica, self.store)
+
+    def linked(self, member: MemberId) -> None:
+        self.server.world.observer.on_link(self.server, member)
+
     def frame(self, sender: MemberId, frame: bytes) -> None:
         self.deliver(FromPeer(sender, decode_frame(frame[LENGTH.size :])))
 
@@ -251,7 +271,7 @@ class Process:
 
     def opened(self, wire: Wire) -> None:
         self._wires[wire.id] = wire
-        self.deliver(Opened(wire.id, f"10.0.0.{wire.client}"))
+        self.deliver(Opened(wire.id, wire.address))
 
     def received(self, wire: Wire, data: bytes) -> None:
         world = self.server.world

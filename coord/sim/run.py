@@ -22,6 +22,7 @@ from coord.sim.contenders import lease, lock
 from coord.sim.exclusivity import Exclusivity, LeaseBook
 from coord.sim.faults import Fault
 from coord.sim.invariants import Invariants
+from coord.sim.moves import Move
 from coord.sim.registers import register
 from coord.sim.session import Habits, Script, Surroundings
 from coord.sim.swarm import LEASE_DRIFT, NEVER, Profile, draw
@@ -57,6 +58,12 @@ END_AFTER = 1.0
 END_ANYHOW_WITHIN = 30.0
 """Where clocks run so differently that followers take a slow leader for dead, again and again, which stops the lease
 clock each time."""
+
+CHANGED_WITHIN = 5.0
+"""Seconds until a change of members is over whose operator has gone: far more than it takes."""
+
+OPERATOR_ADDRESS = "127.0.0.1"
+"""Who connects from a server's own machine may change its members."""
 
 LOOK_EVERY = 0.1
 
@@ -102,9 +109,9 @@ class Run:
 
     def __post_init__(self) -> None:
         profile = self.profile
-        members = [MemberId(number) for number in range(1, profile.members + 1)]
+        founders = tuple(MemberId(number) for number in range(1, profile.members + 1))
         book = LeaseBook(profile.keeps_drift)
-        self.invariants = Invariants(members, book, self.timeline, profile.rates[1])
+        self.invariants = Invariants(founders, book, self.timeline, profile.rates[1])
         self.world = World(
             self.chance,
             Exclusivity(profile.keeps_drift),
@@ -120,19 +127,29 @@ class Run:
         self.cluster.start(self.faults)
         for number, workload in enumerate(self.profile.workloads, 1):
             self._begin(number, WORKLOADS[workload])
+        if any(isinstance(fault, Move) for fault in self.faults):
+            self._begin(self.profile.clients + 1, self.cluster.operator.script, OPERATOR_ADDRESS)
         self.timeline.run(self.profile.duration)
         self._heal()
         self._fall_silent()
         self.undecided = len(list(self.world.history.judge()))
 
-    def _begin(self, number: int, workload: Callable[[Client, World], Script]) -> Client:
+    def _begin(self, number: int, workload: Callable[[Client, World], Script], address: str = "") -> Client:
+        """With an address if it matters which."""
         profile = self.profile
-        is_loyal = workload is probe or self.chance.random() < 0.2
+        is_loyal = not address and (workload is probe or self.chance.random() < 0.2)
         home = MemberId(number % profile.members + 1) if is_loyal else None
-        habits = Habits(number, profile.members, self.chance.uniform(*profile.session_timeout), LEASE_DRIFT, home)
+        timeout = self.chance.uniform(*profile.session_timeout)
+        habits = Habits(number, address or f"10.0.0.{number}", timeout, LEASE_DRIFT, home)
         cluster = self.cluster
         around = Surroundings(
-            self.timeline, self.chance, cluster.streams, self.trace, self.world.book, self._on_neglect
+            self.timeline,
+            self.chance,
+            cluster.streams,
+            self.trace,
+            self.world.book,
+            lambda: cluster.configuration.members,
+            self._on_neglect,
         )
         client = Client(habits, cluster.new_clock(), around)
         client.run(workload(client, self.world))
@@ -141,6 +158,8 @@ class Run:
 
     def _on_neglect(self, client: Client, what: str) -> None:
         """Somebody who kept its session alive was let down: only faults excuse that."""
+        if self.cluster.operator.is_busy:
+            return
         patience = NEGLECT_AFTER * self.profile.election_timeout + 2 * client.habits.timeout
         if self.profile.is_gentle and self.timeline.now > self.cluster.disturbed_until + patience:
             raise Violation("an undisturbed cluster keeps its clients", f"{client.who} {what}")
@@ -159,7 +178,12 @@ class Run:
             lambda: all(client.is_finished for client in self.clients),
             lambda: f"not finished: {[client.state() for client in self.clients if not client.is_finished]}",
         )
-        auditor = self._begin(self.profile.clients + 1, audit)
+        self._wait(
+            CHANGED_WITHIN,
+            lambda: self.cluster.members.desired is None and not self.cluster.configuration.is_joint,
+            lambda: f"the members are still being changed: {self.cluster.members}",
+        )
+        auditor = self._begin(self.profile.clients + 2, audit)
         self._wait(FINISH_WITHIN, lambda: auditor.is_finished, lambda: f"the auditor: {auditor.state()}")
 
     def _fall_silent(self) -> None:
@@ -167,23 +191,30 @@ class Run:
         self._wait(SETTLE_WITHIN, self._has_nothing_to_pass_on, self._unrest)
         for client in self.clients:
             client.vanish()
-        longest = max((server.longest_lease() for server in self.cluster.servers.values()), default=0.0)
+        longest = max((server.longest_lease() for server in self.cluster.present()), default=0.0)
         patience = longest / self.profile.rates[0] + END_AFTER if self.profile.keeps_drift else END_ANYHOW_WITHIN
         self._wait(patience, lambda: not self.invariants.living, self._unrest)
         self._wait(SETTLE_WITHIN, self._is_at_rest, self._unrest)
-        for server in self.cluster.servers.values():
+        for server in self.cluster.present():
             assert server.process is not None
             self.invariants.check_digest(server.member, server.process.replica.machine)
             self.invariants.check_level(server)
             if self.profile.snapshot_log_bytes < NEVER:
                 self.invariants.check_growth(server, self.profile)
+        self._check_that_former_members_serve_nobody()
+
+    def _check_that_former_members_serve_nobody(self) -> None:
+        present = self.cluster.present()
+        for server in self.cluster.servers.values():
+            if server not in present and server.process is not None and server.process.replica.is_serving:
+                raise Violation("only members serve", f"server {server.member}, which is no member, serves clients")
 
     def _has_nothing_to_pass_on(self) -> bool:
-        processes = [server.process for server in self.cluster.servers.values()]
+        processes = [server.process for server in self.cluster.present()]
         return all(process is not None and not process.replica.outbox.slots for process in processes)
 
     def _is_at_rest(self) -> bool:
-        processes = [server.process for server in self.cluster.servers.values()]
+        processes = [server.process for server in self.cluster.present()]
         if None in processes:
             return False
         machines = [process.replica.machine for process in processes if process is not None]
@@ -194,7 +225,7 @@ class Run:
 
     def _unrest(self) -> str:
         states = []
-        for server in self.cluster.servers.values():
+        for server in self.cluster.present():
             if server.process is None:
                 states.append(f"member {server.member} is down")
             else:

@@ -41,6 +41,7 @@ class Machinery:
 class Observer(Protocol):
     """Whoever watches over the rules. Every method may raise `Violation`."""
 
+    def on_disk(self, server: "Server") -> None: ...
     def on_start(self, server: "Server", stored_safely: Store) -> None: ...
     def on_stop(self, server: "Server") -> None: ...
     def on_turn(self, server: "Server") -> None: ...
@@ -51,6 +52,7 @@ class Observer(Protocol):
     def on_snapshot_work(self, server: "Server", item: SnapshotWork) -> None: ...
     def on_snapshot_answer(self, server: "Server", answer: SnapshotAnswer) -> None: ...
     def on_replica(self, server: "Server", replica: Replica) -> None: ...
+    def on_link(self, server: "Server", other: MemberId) -> None: ...
 
 
 @dataclass(slots=True)
@@ -74,14 +76,21 @@ class Server:
         member: MemberId,
         world: Hardware,
         clock: MachineClock,
-        configure: Callable[[MemberId, Store, int], ReplicaConfig],
+        configure: Callable[["Server", Store], ReplicaConfig],
+        founders: tuple[MemberId, ...],
         level: int = LEVEL,
     ) -> None:
-        """`configure`: what a process is told; given its member, its disk, and the level of its release."""
+        """`configure`: what a process is told; given its machine and its disk."""
         self.member = member
         self.world = world
         self.clock = clock
+        self.founders = founders
+        """What it is told to found a cluster with; nobody, if it is to join one."""
         self.platter = Platter(world.chance)
+        self.is_lost = False
+        """Its disk was lost while it was a member, and nobody has seen to that yet."""
+        self.is_off = False
+        """Switched off for good, or until it is added again."""
         self.files: VirtualFiles | None = None
         self.process: Process | None = None
         self.level = level
@@ -94,6 +103,7 @@ class Server:
         """The machine loses power in the middle of the next start, after so many calls to its disk."""
 
         self._configure = configure
+        world.observer.on_disk(self)
 
     def longest_lease(self) -> float:
         """Seconds, of all sessions and leases that it knows of."""
@@ -103,7 +113,7 @@ class Server:
 
     def start(self) -> None:
         """Boot, if it is down: recovery, then the first turn."""
-        if self.process is not None:
+        if self.process is not None or self.is_off:
             return
         world = self.world
         self.files = files = VirtualFiles(self.platter, f"/server-{self.member}")
@@ -129,7 +139,7 @@ class Server:
             world.trace.mark("torn write cut off")
         world.trace.tell(world.timeline.now, f"server {self.member} starts, incarnation {store.incarnation}")
         world.observer.on_start(self, store)
-        self.process = Process(self, store, files, self._configure(self.member, store, self.level))
+        self.process = Process(self, store, files, self._configure(self, store))
 
     def kill(self, loses_power: bool) -> None:
         """The process is gone at once; with `loses_power` so is what the disk had not made safe."""
@@ -147,6 +157,20 @@ class Server:
     def upgrade(self) -> None:
         """The release on it is the newest from now on; whoever runs is killed, and must be started again."""
         self.level = LEVEL
+        if self.process is not None:
+            self.kill(loses_power=False)
+
+    def change_disk(self, founders: tuple[MemberId, ...], *, is_lost: bool) -> None:
+        """The machine is off, and has an empty disk from now on."""
+        if self.process is not None:
+            self.kill(loses_power=True)
+        self.platter = Platter(self.world.chance)
+        self.founders = founders
+        self.is_lost = is_lost
+        self.world.observer.on_disk(self)
+
+    def switch_off(self) -> None:
+        self.is_off = True
         if self.process is not None:
             self.kill(loses_power=False)
 

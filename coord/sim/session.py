@@ -1,6 +1,6 @@
 """What a simulated client and the scripts that it plays are made of: requests, waits, its session, its habits."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from random import Random
@@ -70,13 +70,14 @@ class Habits:
     """What a client is made with."""
 
     number: int
-    members: int
+    address: str
+    """Where it connects from."""
     timeout: float
     drift: float
     """How far clocks may run apart, as a part of any time: the session is given up that much earlier."""
 
     home: MemberId | None = None
-    """The only server that it talks to, if it is that loyal."""
+    """The only server that it talks to, if it is that loyal, for as long as that is a member."""
 
 
 @dataclass(slots=True)
@@ -103,5 +104,7 @@ class Surroundings:
     streams: Streams
     trace: Trace
     book: LeaseBook
+    members: Callable[[], Sequence[MemberId]]
+    """Whose servers clients are told to try."""
     on_neglect: "Callable[[Client, str], None]"
     """A client tells that it was let down, though it did what it should."""

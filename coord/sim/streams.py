@@ -52,6 +52,8 @@ class Wire:
 
     id: ConnectionId
     client: ClientNumber
+    address: str
+    """Where the client connects from, as the server sees it."""
     member: MemberId
     client_end: ClientEnd | None
     listener: Listener | None = None
@@ -88,10 +90,10 @@ class Streams:
 
     # Clients.
 
-    def dial(self, client: ClientNumber, end: ClientEnd, member: MemberId) -> Wire:
+    def dial(self, client: ClientNumber, address: str, end: ClientEnd, member: MemberId) -> Wire:
         """`on_open` or `on_closed` will be called, or, behind a cut, neither."""
         self._last_id += 1
-        wire = Wire(ConnectionId(self._last_id), client, member, end)
+        wire = Wire(ConnectionId(self._last_id), client, address, member, end)
         self._wires[wire.id] = wire
         self._timeline.after(self._some_delay(), self._accept, wire)
         return wire

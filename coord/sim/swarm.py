@@ -32,6 +32,7 @@ from coord.sim.faults import (
     Upgrade,
 )
 from coord.sim.links import Weather
+from coord.sim.migration import draw_moves
 from coord.sim.server import Machinery
 
 CALM_SHARE = 0.15
@@ -39,6 +40,12 @@ CALM_SHARE = 0.15
 
 UPGRADE_SHARE = 0.3
 """Of the others: a cluster of the level before is upgraded while other faults happen."""
+
+MOVING_SHARE = 0.5
+"""Of those without an upgrade: members come and go."""
+
+UNHINDERED_SHARE = 0.2
+"""Of these: those without other faults."""
 
 GENTLE_DELAY = 0.01
 GENTLE_WINDOW = 4096
@@ -95,6 +102,8 @@ class Profile:
     snapshot_piece_bytes: int
     lease_reads: bool
     """Only where clocks keep the bound."""
+    change_patience: float
+    """A member that is to get a vote and does not come on for so long is given up."""
 
     retained_log_bytes: int
     """So much of the log stays for members that are a little behind; further behind, they need a snapshot."""
@@ -156,16 +165,20 @@ def draw(seed: int, duration: float, chance: Random) -> tuple[Profile, list[Faul
         snapshot_piece_znodes=chance.choice((1, 10, 1000)),
         snapshot_piece_bytes=chance.choice((100, 2000, 1 << 17)),
         lease_reads=keeps_drift and seed % 3 == 0,  # not by chance, so that old seeds keep what they drew
+        change_patience=chance.choice((0.5, 1.0, 2.0)),
         retained_log_bytes=chance.choice((0, 0, 1000, 10_000)),
     )
     if is_calm:
         return profile, []
     faults = _draw_faults(chance, profile)
-    if chance.random() >= UPGRADE_SHARE:
-        return profile, faults
-    upgrades = _draw_upgrades(chance, profile)
-    early = tuple(sorted(upgrade.member for upgrade in upgrades))
-    return replace(profile, early=early), sorted([*faults, *upgrades], key=lambda fault: fault.at)
+    if chance.random() < UPGRADE_SHARE:
+        upgrades = _draw_upgrades(chance, profile)
+        early = tuple(sorted(upgrade.member for upgrade in upgrades))
+        return replace(profile, early=early), sorted([*faults, *upgrades], key=lambda fault: fault.at)
+    if chance.random() < MOVING_SHARE:
+        hindrances = [] if chance.random() < UNHINDERED_SHARE else faults
+        return profile, sorted([*hindrances, *draw_moves(chance, duration)], key=lambda fault: fault.at)
+    return profile, faults
 
 
 def _draw_weather(chance: Random) -> Weather:
@@ -299,7 +312,7 @@ def _draw_faults(chance: Random, profile: Profile) -> list[Fault]:
     chosen.append(chance.choice(("kill", "isolate", "retire") if profile.members > 1 else ("kill", "freeze")))
     weights = [OFTEN.get(kind, 1) for kind in chosen]
     gap = 10 ** chance.uniform(-0.7, 0.4)
-    faults = []
+    faults: list[Fault] = []
     at = chance.uniform(0.0, 2.0)
     while at < profile.duration:
         (kind,) = chance.choices(chosen, weights)

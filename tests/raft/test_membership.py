@@ -310,13 +310,24 @@ def test_learner_is_not_counted() -> None:
 
 
 def test_learner_votes_for_whoever_asks() -> None:
-    """Thesis §4.2.2: it may have a vote by now without knowing; and somebody who knows nothing may be needed."""
-    raft = Raft(Config(member=FOUR, voters=(), incarnation=1), Stored.nothing(), 0.0, half)
-    assert raft.configuration == NOBODY
+    """Thesis §4.2.2: it may have a vote by now without knowing."""
+    config = Config(member=FOUR, voters=(), incarnation=1)
+    raft = Raft(config, stored(entry("1/1", of(1, 2, 3, learners=(4,)))), 0.0, half)
 
     raft.step(TWO, RequestVote(Term(3), Index(4), Term(2), transfer=False), 1.0)
 
     assert save_and_say(raft) == ["2: vote yes t3"]
+
+
+def test_who_knows_nothing_votes_for_nobody() -> None:
+    """It gets a vote only when it has caught up; until then it may be one that lost its disk. With another like it,
+    that founds its cluster anew, it would make a majority of founders who have all forgotten that there is one."""
+    raft = Raft(Config(member=FOUR, voters=(), incarnation=1), Stored.nothing(), 0.0, half)
+    assert raft.configuration == NOBODY
+
+    raft.step(TWO, RequestVote(Term(1), Index(0), Term(0), transfer=False), 1.0)
+
+    assert save_and_say(raft) == ["2: vote no t1"]
 
 
 def test_vote_of_somebody_without_one_does_not_count() -> None:

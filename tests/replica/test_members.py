@@ -7,6 +7,7 @@ from coord.raft.leader import Leader
 from coord.raft.types import MemberId
 from coord.replica.changes import ALL_PATIENCE
 from coord.replica.inputs import MembersKnown
+from coord.replica.replica import AddedAgain
 from coord.replica.status import role_of
 from coord_protocol.errors import Code
 from coord_protocol.extensions import (
@@ -298,6 +299,20 @@ def test_who_was_removed_and_comes_back_empty_is_heard_again() -> None:
     again.connect()
     assert again.ask(OpCode.CREATE, CreateRequest("/a", b"", OPEN_ACL_UNSAFE, CreateMode.PERSISTENT))[0] == 0
     assert has_settled(world)
+
+
+def test_who_was_removed_and_is_added_again_while_it_runs_asks_to_be_started_once_more() -> None:
+    """The others count what it sends from 1 again, and it cannot."""
+    world = World(3)
+    gone = follower(world)
+    for member in world.replicas:
+        world.client(member).connect()
+    client = operator(world, world.leader.member)
+    change(client, leaving=(gone,))
+    world.pass_time(SECONDS)
+    change(client, (gone, address_of(gone)))
+    with pytest.raises(AddedAgain, match=f"member {gone} was removed and has been added again"):
+        world.pass_time(SECONDS)
 
 
 # Replacing

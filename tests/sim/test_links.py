@@ -5,23 +5,37 @@ from random import Random
 
 import pytest
 
-from coord.raft.types import MemberId
+from coord.raft.configuration import NOBODY, Configuration, Membership, Seat
+from coord.raft.types import Index, MemberId
 from coord.sim.clock import Timeline
 from coord.sim.links import Links, Weather
 from coord.sim.trace import Trace
+from coord.transport.handshake import Standpoint
+from coord.transport.links import FAREWELL_SECONDS
 
 ONE, TWO, THREE = MemberId(1), MemberId(2), MemberId(3)
+
+
+FOUNDERS = Membership(
+    Index(0),
+    Configuration((ONE, TWO, THREE), seats=tuple(Seat(member, "", 100 + member) for member in (ONE, TWO, THREE))),
+)
 
 
 class Recorder:
     """A member that only writes down what the network shows it."""
 
-    def __init__(self) -> None:
+    def __init__(self, member: MemberId, membership: Membership = FOUNDERS, directory: int = 0) -> None:
+        self.standpoint = Standpoint(member, 1, directory or 100 + member, 0, membership, lambda member: 0)
         self.frames: list[bytes] = []
         self.hints: list[tuple[str, int]] = []
+        self.greeted: list[int] = []
 
     def frame(self, sender: MemberId, frame: bytes) -> None:
         self.frames.append(frame)
+
+    def linked(self, member: MemberId) -> None:
+        self.greeted.append(member)
 
     def peer_up(self, member: MemberId) -> None:
         self.hints.append(("up", member))
@@ -33,8 +47,8 @@ class Recorder:
 class Network:
     def __init__(self, weather: Weather, seed: int = 0) -> None:
         self.timeline = Timeline()
-        self.links = Links(self.timeline, Random(seed), Trace(), weather, 3)
-        self.members = {member: Recorder() for member in (ONE, TWO, THREE)}
+        self.links = Links(self.timeline, Random(seed), Trace(), weather)
+        self.members = {member: Recorder(member) for member in (ONE, TWO, THREE)}
         for member, recorder in self.members.items():
             self.links.plug(member, recorder)
         self.wait()
@@ -167,3 +181,88 @@ def test_everything_passes_again_after_healing(hurt: Callable[[Links], None]) ->
     network.wait()
 
     assert network.members[TWO].frames[-3:] == sent
+
+
+# Who is linked to whom
+
+
+def membership(index: int, *members: MemberId, directories: int = 100) -> Membership:
+    seats = tuple(Seat(member, "", directories + member) for member in members)
+    return Membership(Index(index), Configuration(members, seats=seats))
+
+
+def links_of(network: Network, member: MemberId) -> set[int]:
+    return set(network.members[member].greeted)
+
+
+def replace(network: Network, recorder: Recorder) -> None:
+    network.links.unplug(TWO)
+    network.wait()
+    network.members[TWO] = recorder
+    network.links.plug(TWO, recorder)
+    network.wait()
+
+
+def test_who_comes_with_another_directory_is_not_linked() -> None:
+    network = Network(Weather())
+    replace(network, Recorder(TWO, directory=999))
+    assert not links_of(network, TWO)
+
+    replace(network, Recorder(TWO))
+    assert links_of(network, TWO) == {ONE, THREE}
+
+
+@pytest.mark.parametrize("weather", [Weather(), Weather(overtake=0.5)], ids=["stream", "packets"])
+def test_newcomer_is_linked_when_the_members_learn_of_it(weather: Weather) -> None:
+    network = Network(weather)
+    four = MemberId(4)
+    network.members[four] = Recorder(four, Membership(Index(0), NOBODY))
+    network.links.plug(four, network.members[four])
+    network.wait()
+    network.links.send(four, ONE, b"unheard")
+    network.wait()
+    assert not links_of(network, four)
+    assert not network.members[ONE].frames
+
+    network.members[ONE].standpoint = replace_membership(network, ONE, membership(7, ONE, TWO, THREE, four))
+    network.links.members_changed(ONE)
+    network.wait()
+    network.links.send(four, ONE, b"heard")
+    network.wait()
+    assert links_of(network, four) == {ONE}
+    assert network.members[ONE].frames == [b"heard"]
+
+
+def replace_membership(network: Network, member: MemberId, now: Membership) -> Standpoint:
+    old = network.members[member].standpoint
+    return Standpoint(member, old.incarnation, old.directory, old.cluster, now, old.directory_of)
+
+
+def test_links_to_former_members_end_after_a_while() -> None:
+    network = Network(Weather())
+    network.members[ONE].standpoint = replace_membership(network, ONE, membership(7, ONE, THREE))
+    network.links.members_changed(ONE)
+    network.wait(FAREWELL_SECONDS / 2)
+    last_words = network.send(1)
+    network.wait(FAREWELL_SECONDS)
+    assert network.members[TWO].frames == last_words
+    assert ("lost", 1) in network.members[TWO].hints
+
+    network.send(1)
+    network.wait()
+    assert network.members[TWO].frames == last_words
+
+
+def test_packets_of_a_directory_that_is_gone_never_arrive() -> None:
+    network = Network(Weather(delay=3.0, slowest=3.0, overtake=0.1))
+    network.links.send(TWO, ONE, b"of its former life")
+    for member in (ONE, THREE):
+        network.members[member].standpoint = replace_membership(
+            network, member, membership(9, ONE, TWO, THREE, directories=200)
+        )
+    # Only what it knew of TWO counts here; ONE and THREE keep theirs.
+    replace(network, Recorder(TWO, membership(9, ONE, TWO, THREE), directory=202))
+    network.wait(30.0)
+
+    assert links_of(network, TWO) == {ONE, THREE}
+    assert network.members[ONE].frames == []

@@ -10,10 +10,15 @@ from click.testing import CliRunner
 
 from coord.cli.sim import sim
 from coord.sim.faults import LEADER, BreakLink, Fault, FillDisk, Freeze, Isolate, Kill, KillAll, Upgrade
+from coord.sim.migration import MAKERS as MOVES
+from coord.sim.moves import Add, Mistype, Move, Outage, Remove, Replace, ReplaceAll, Return, SwapPart, Wipe
 from coord.sim.run import Outcome, run_seed
 from coord.sim.shrink import rule_of, shrink
 from coord.sim.swarm import MAKERS, draw
 from tests.sim.bugs import BUGS
+
+SEED_OF_THREE = 0
+"""A cluster of three on an even network."""
 
 EVERYTHING_FAILS: list[Fault] = [
     Kill(1.0, 0, 0.5, True, None, None),
@@ -34,7 +39,7 @@ def test_swarm_draws_calm_and_stormy_seeds_of_all_kinds() -> None:
     assert {type(fault) for drawn in faults for fault in drawn} >= {
         type(fault) for fault in [*EVERYTHING_FAILS, BreakLink(0.0, 1, 2)]
     }
-    assert len({type(fault) for drawn in faults for fault in drawn}) == len(MAKERS) + len([Upgrade])
+    assert len({type(fault) for drawn in faults for fault in drawn}) == len(MAKERS) + len([Upgrade]) + len(MOVES)
 
 
 def test_cluster_survives_everything_at_once() -> None:
@@ -51,6 +56,29 @@ def test_level_rises_when_the_last_member_is_upgraded() -> None:
     assert (upgraded.failure, left.failure) == (None, None)
     assert "LevelRaised" in upgraded.reached
     assert "LevelRaised" not in left.reached
+
+
+MOVES_AND_WHAT_COMES_OF_THEM: list[tuple[list[Move], str]] = [
+    ([Add(3.0, 2, False, 0.0)], "voter added"),
+    ([Add(3.0, 1, True, 0.3), SwapPart(5.0)], "learner added"),
+    ([Mistype(3.0)], "change given up"),
+    ([Add(3.0, 1, False, 0.0), Remove(5.0, LEADER, True)], "member removed"),
+    ([Replace(3.0, LEADER, True)], "member replaced"),
+    ([ReplaceAll(3.0)], "all replaced"),
+    ([Remove(3.0, 2, False), Return(5.0, True)], "member returned wiped"),
+    ([Remove(3.0, 2, False), Return(5.0, False)], "added again"),
+    ([Wipe(3.0, LEADER, 0.5)], "wiped member readmitted"),
+    ([Wipe(3.0, 2, 0.5), Outage(4.0, 4.0)], "wiped member readmitted"),
+]
+
+
+@pytest.mark.parametrize(("moves", "mark"), MOVES_AND_WHAT_COMES_OF_THEM)
+def test_operator_sees_moves_through(moves: list[Move], mark: str) -> None:
+    outcome = run_seed(SEED_OF_THREE, keep=lambda drawn: moves)
+
+    assert outcome.profile.members == 3
+    assert outcome.failure is None
+    assert mark in outcome.reached
 
 
 def test_power_fails_in_the_middle_of_writes() -> None:

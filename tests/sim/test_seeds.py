@@ -40,7 +40,16 @@ def test_every_rule_is_put_to_the_test(outcomes: Sequence[Outcome]) -> None:
     assert reached["SnapshotTaken"] > 1_500
     assert reached["SnapshotInstalled"] > 50
     assert reached["snapshot damaged"] > 15
+    assert reached["change done"] > 75
+    assert reached["change given up"] > 10
+    assert reached["voter added"] > 10
+    assert reached["learner added"] > 5
+    assert reached["member replaced"] > 5
+    assert reached["all replaced"] > 3
+    assert reached["member refused"] > 500
+    assert reached["wiped member readmitted"] > 5
     assert reached.keys() >= {
+        "member removed", "member returned wiped", "Outage", "MembersChanged",
         "QuorumLost", "Truncated", "TransferStarted", "Upgrade", "LevelRaised",
         "watches set again", "session expired", "client left a silent server",
     }  # fmt: skip

@@ -49,7 +49,7 @@ class Connection:
         self.client = Recorder()
         if is_listening:
             self.streams.listen(SERVER, self.server)
-        self.wire = self.streams.dial(CLIENT, self.client, SERVER)
+        self.wire = self.streams.dial(CLIENT, "10.0.0.1", self.client, SERVER)
         self.wait()
 
     def wait(self, seconds: float = 1.0) -> None:
@@ -95,7 +95,7 @@ def test_dial_behind_a_cut_is_never_answered() -> None:
     connection.streams.cut(CLIENT, SERVER)
     second = Recorder()
 
-    connection.streams.dial(CLIENT, second, SERVER)
+    connection.streams.dial(CLIENT, "10.0.0.1", second, SERVER)
     connection.wait(60.0)
 
     assert second.news == []
