@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from coord.raft import Raft
-from coord.raft.configuration import UNTOLD, Configuration
+from coord.raft.configuration import Configuration
 from coord.raft.leader import Leader
 from coord.raft.log import Log
 from coord.raft.types import Index
@@ -33,7 +33,7 @@ def voters_change_in_one_step(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Leader, "change", change)
 
 
-@hiding_bug
+@bug
 def new_voters_alone_decide_while_members_change(patch: pytest.MonkeyPatch) -> None:
     """Row 12, etcd raft 027bdb5: the outgoing voters are left out."""
     patch.setattr(Configuration, "majorities", property(lambda self: (self.voters,)))
@@ -82,7 +82,7 @@ def configuration_outlives_its_entry(patch: pytest.MonkeyPatch) -> None:
 # -- who gets a vote
 
 
-@hiding_bug
+@bug
 def vote_for_who_has_never_answered(patch: pytest.MonkeyPatch) -> None:
     """A typo in an address costs the cluster its majority."""
     patch.setattr(Changes, "_are_ready", lambda self, newcomers, now: True)
@@ -99,13 +99,6 @@ def patience_has_no_end(patch: pytest.MonkeyPatch) -> None:
 @bug
 def snapshot_has_no_members(patch: pytest.MonkeyPatch) -> None:
     forget_when_adopting(patch, lambda machine: setattr(machine, "members", Members()))
-
-
-@hiding_bug
-def log_after_an_installed_snapshot_has_no_configuration(patch: pytest.MonkeyPatch) -> None:
-    """Row 12, etcd raft a424e5b."""
-    install = Raft.install
-    patch.setattr(Raft, "install", lambda self, place, membership: install(self, place, UNTOLD))
 
 
 @hiding_bug
