@@ -100,18 +100,23 @@ class Changes:
             self._hand_overs = 0
         raft, members = self._raft, self._machine.members
         newcomers = desired.newcomers(present)
-        learners = _in_order([*newcomers, *[member for member in desired.learners if not present.has_vote(member)]])
-        seats = _seats(desired.seats, present, (*present.voters, *learners), members)
-        prepared = Configuration(present.voters, learners=learners, seats=seats)
-        if prepared != present:
-            raft.change_members(prepared, now)
-        elif desired.voters == present.voters:
-            pass  # that it is met will show when it is applied
-        elif not self._are_ready(newcomers, now):
-            return self._lose_patience(desired, now)
-        elif raft.member in desired.voters or self._hand_overs >= HAND_OVERS or not self._hand_over(desired, now):
-            seats = _seats(desired.seats, present, (*desired.voters, *desired.learners), members)
-            raft.change_members(Configuration(desired.voters, learners=desired.learners, seats=seats), now)
+        if newcomers:
+            # Nothing else changes yet, so that giving up costs nothing else.
+            learners = _in_order({*present.learners, *newcomers})
+            wanted = [seat for seat in desired.seats if seat.member in newcomers]
+            seats = _seats(wanted, present, (*present.voters, *learners), members)
+            prepared = Configuration(present.voters, learners=learners, seats=seats)
+            if prepared != present:
+                raft.change_members(prepared, now)
+                return None
+            if not self._are_ready(newcomers, now):
+                return self._lose_patience(desired, now)
+        seats = _seats(desired.seats, present, (*desired.voters, *desired.learners), members)
+        final = Configuration(desired.voters, learners=desired.learners, seats=seats)
+        if final == present:
+            return None  # that it is met will show when it is applied
+        if raft.member in desired.voters or self._hand_overs >= HAND_OVERS or not self._hand_over(desired, now):
+            raft.change_members(final, now)
         return None
 
     def _are_ready(self, newcomers: list[MemberId], now: float) -> bool:

@@ -282,6 +282,7 @@ class Invariants:
             )
         if run.is_configuration:
             self.in_force.decide(run)
+            self._relics = {other: disk for other, disk in self._relics.items() if self.in_force.has_forgotten(other)}
         return True
 
     def _on_adopted(self, member: MemberId, machine: Machine) -> None:

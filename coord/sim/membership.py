@@ -78,6 +78,8 @@ class InForce:
             is_step = new.voters == old.voters
         if not is_step:
             raise Violation("voters change through a joint configuration", f"{new} follows {old}")
+        # Whoever was out and is in again begins anew, with whatever disk it has by now.
+        self._lost.difference_update(set(new.members) - set(old.members))
         self.decided = newest
         self._undecided = [membership for membership in self._undecided if membership.index > run.first]
 

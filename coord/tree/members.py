@@ -55,6 +55,8 @@ class Desired(msgspec.Struct, frozen=True, array_like=True):
     learners: tuple[MemberId, ...]
     seats: tuple[Seat, ...]
     """Of all of them."""
+    learners_before: tuple[MemberId, ...] = ()
+    """Who keeps its place if the change is given up."""
 
     def is_met_by(self, configuration: Configuration) -> bool:
         addresses = {seat.member: seat.address for seat in configuration.seats}
@@ -150,17 +152,18 @@ class Members:
             return ChangeRefused(BAD_ARGUMENTS, f"more than {MAX_MEMBERS} members")
         known = {seat.member: seat for seat in present.seats}
         seats = [_seated(member, joining.get(member), known.get(member)) for member in sorted(voters | learners)]
-        self._want(Desired(index, _in_order(voters), _in_order(learners), tuple(seats)))
+        self._want(Desired(index, _in_order(voters), _in_order(learners), tuple(seats), present.learners))
         self.failure = ""
         return None
 
     def give_up(self, index: int, reason: str) -> None:
-        """The leader could not bring that change about: all that has no vote through it is to go again."""
+        """The leader could not bring that change about: all is to be as it was before."""
         desired, present = self.desired, self.membership.configuration
         if desired is None or desired.index != index or present.is_joint:
             return
         newcomers = desired.newcomers(present)
-        learners = [member for member in present.learners if member not in newcomers]
+        before = desired.learners_before
+        learners = [member for member in present.learners if member not in newcomers or member in before]
         members = {*present.voters, *learners}
         seats = tuple([seat for seat in present.seats if seat.member in members])
         self._want(Desired(index, present.voters, tuple(learners), seats))

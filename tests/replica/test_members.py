@@ -194,6 +194,34 @@ def test_who_never_comes_is_given_up_and_costs_nothing() -> None:
     assert failure(world) == ""
 
 
+def test_a_change_that_is_given_up_costs_nobody_else_a_thing() -> None:
+    """Neither its place nor its address, before the newcomer is ready."""
+    world = World(3)
+    client = operator(world)
+    world.join(5)
+    change(client, (5, address_of(5), True))
+    world.pass_time(SECONDS)
+    before = world.leader.raft.configuration
+    assert change(client, (4, "nowhere:1"), (2, "moved:9"), leaving=(5,)) == ""
+    world.pass_time(CHANGE_PATIENCE + SECONDS)
+    assert "member 4 did not answer" in failure(world)
+    assert world.leader.raft.configuration == before
+
+
+def test_a_learner_that_cannot_be_promoted_stays_a_learner() -> None:
+    world = World(3)
+    client = operator(world)
+    world.join(4)
+    change(client, (4, address_of(4), True))
+    world.pass_time(SECONDS)
+    world.cut_off.add(MemberId(4))
+    client.ask(OpCode.CREATE, CreateRequest("/a", b"x", OPEN_ACL_UNSAFE, CreateMode.PERSISTENT))
+    assert change(client, (4, "")) == ""
+    world.pass_time(CHANGE_PATIENCE + SECONDS)
+    assert "member 4 did not" in failure(world)
+    assert parts(world) == ([1, 2, 3], [4])
+
+
 def test_who_stops_on_its_way_is_given_up_with_how_far_it_came() -> None:
     world = World(3)
     client = operator(world)
