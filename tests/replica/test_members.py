@@ -536,6 +536,9 @@ def test_snapshots_carry_the_members_and_a_change_that_is_under_way() -> None:
     machine = world.replicas[laggard].machine
     assert machine.members.membership.configuration.learners == (4,)
     assert machine.members.doing() == "adding 4"
+    assert world.replicas[laggard].raft.configuration == machine.members.membership.configuration, (
+        "which holds (row 12)"
+    )
     assert machine.digest() == world.leader.machine.digest()
 
 
