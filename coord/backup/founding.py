@@ -11,6 +11,7 @@ from coord.raft.types import MemberId, Place, Run
 from coord.storage.files import Files
 from coord.storage.founding import found_directory
 from coord.storage.identity import Identity
+from coord.storage.wal import SEGMENT_BYTES
 from coord.tree.commands import UnreadableLog
 from coord.tree.machine import Machine, Origin, Outcome
 from coord.tree.rebirth import NoCluster, Reborn, begin_anew
@@ -82,14 +83,21 @@ def load(saved: Saved, report: Report) -> Machine:
     return machine
 
 
-def found(machine: Machine, saved: Saved, new: NewMember, files: Files, report: Report) -> Reborn:
+def found(
+    machine: Machine,
+    saved: Saved,
+    new: NewMember,
+    files: Files,
+    report: Report,
+    segment_bytes: int = SEGMENT_BYTES,
+) -> Reborn:
     """Write the new member's directory. Raises `StorageError`, and `CannotFound` if there is nothing to go on from."""
     try:
         reborn = begin_anew(machine, saved.end, saved.chain, new.configuration, new.founded_ms)
     except NoCluster as error:
         raise CannotFound(f"{error}: there is nothing to go on from; start new members on empty directories") from None
     identity = Identity(new.member, reborn.cluster.id, boots=0, directory=new.directory)
-    found_directory(files, identity, reborn.place, reborn.chain, _pieces(machine, report))
+    found_directory(files, identity, reborn.place, reborn.chain, _pieces(machine, report), segment_bytes)
     return reborn
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from coord.backup.errors import CannotFound
 from coord.raft.types import Index, MemberId, Place, Run
 from coord.storage.errors import CorruptLog, CorruptSnapshot, DamagedFile
-from coord.storage.files import StoppedFiles
+from coord.storage.files import ReadableFiles
 from coord.storage.identity import Identity, read_identity
 from coord.storage.recovery import Recovered, recover
 from coord.storage.snapshot_files import SNAPSHOT_NAME, SNAPSHOTS_NAME
@@ -25,10 +25,10 @@ from coord.tree.machine import Machine
 class Survivor:
     """A member's directory, whose server does not run: locked until `close`, and read."""
 
-    def __init__(self, directory: str) -> None:
+    def __init__(self, files: ReadableFiles) -> None:
         """Raises `StorageError` if it is in use, damaged or newer, and `CannotFound` if it is no member's."""
-        self.directory = directory
-        self._files = StoppedFiles(directory)
+        self.directory = directory = files.directory
+        self._files = files
         self._files.lock()
         try:
             identity = read_identity(self._files)
@@ -39,7 +39,7 @@ class Survivor:
             found = recover(self._files, identity.member)
             if not found.sequence:
                 raise CannotFound(f"{directory} has lost its log: recover without it")
-            self._snapshots = StoppedFiles(f"{directory}/{SNAPSHOTS_NAME}")
+            self._snapshots = files.subdirectory(SNAPSHOTS_NAME)
             self._head, self._runs, self.end, self.chain = _joined(found, self._snapshots, directory)
         except BaseException:
             self._files.close()
@@ -96,7 +96,7 @@ def losses(survivors: Sequence[Survivor], machine: Machine) -> Losses:
     return Losses(members, tuple([member for member in members if member not in present]), is_complete)
 
 
-def _joined(found: Recovered, snapshots: StoppedFiles, directory: str) -> tuple[Head | None, list[Run], Place, bytes]:
+def _joined(found: Recovered, snapshots: ReadableFiles, directory: str) -> tuple[Head | None, list[Run], Place, bytes]:
     """The snapshot to begin with, what follows it, and where that ends: as `coord.storage.store` joins them."""
     names = sorted((name for name in snapshots.names() if SNAPSHOT_NAME.fullmatch(name)), reverse=True)
     damaged: list[str] = []
@@ -124,7 +124,7 @@ def _end(found: Recovered) -> Place:
     return Place(Index(found.history.next_index - 1), found.history.term)
 
 
-def _sound_head(snapshots: StoppedFiles, name: str) -> Head | None:
+def _sound_head(snapshots: ReadableFiles, name: str) -> Head | None:
     try:
         reader = SnapshotReader(snapshots, name)
         for _ in reader.pieces():

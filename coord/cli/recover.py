@@ -15,6 +15,7 @@ from coord.cli.cluster import json_option
 from coord.cli.founding import Plan, founding_options, tell
 from coord.cli.progress import shown_progress
 from coord.raft.types import MemberId
+from coord.storage.files import StoppedFiles
 from coord.tree.machine import Machine
 
 
@@ -58,7 +59,7 @@ def _opened(directories: Sequence[Path]) -> Iterator[list[Survivor]]:
         survivors = []
         for directory in directories:
             click.echo(f"reading {directory}", err=True)
-            survivor = Survivor(str(directory))
+            survivor = Survivor(StoppedFiles(str(directory)))
             stack.callback(survivor.close)
             survivors.append(survivor)
         yield survivors

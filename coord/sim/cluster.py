@@ -1,8 +1,9 @@
 """A cluster of simulated servers, and the hand that does faults to it. It may grow: servers are built when an operator
 wants them (`coord.sim.operator`)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from random import Random
+from types import MappingProxyType
 from typing import assert_never
 
 from coord.raft.config import Config as RaftConfig
@@ -10,6 +11,7 @@ from coord.raft.configuration import Configuration, Seat
 from coord.raft.types import Index, MemberId
 from coord.replica.config import ReplicaConfig
 from coord.sim.clock import MachineClock, Timeline
+from coord.sim.disk import Platter
 from coord.sim.faults import (
     LEADER,
     BreakClient,
@@ -63,8 +65,15 @@ SEEN_TO_WITHIN = 3.0
 
 class Cluster:
     def __init__(
-        self, profile: Profile, timeline: Timeline, chance: Random, trace: Trace, invariants: Invariants
+        self,
+        profile: Profile,
+        timeline: Timeline,
+        chance: Random,
+        trace: Trace,
+        invariants: Invariants,
+        disks: Mapping[MemberId, Platter] = MappingProxyType({}),
     ) -> None:
+        """`disks`: of the founders, if they are not empty."""
         self.profile = profile
         self._invariants = invariants
         self.timeline = timeline
@@ -78,7 +87,8 @@ class Cluster:
         """All that there ever were."""
         self._last_member = MemberId(0)
         for founder in self.founders:
-            self._build(self.founders, LEVEL - 1 if founder in profile.early else LEVEL)
+            server = self._build(self.founders, LEVEL - 1 if founder in profile.early else LEVEL)
+            server.platter = disks.get(founder, server.platter)
         self.operator = Operator(self)
         self.is_healed = False
         self.disturbed_until = 0.0

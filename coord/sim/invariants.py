@@ -58,8 +58,18 @@ class Progress:
 
 
 class Invariants:
-    def __init__(self, founders: tuple[MemberId, ...], book: LeaseBook, timeline: Timeline, fastest: float) -> None:
-        self.in_force = InForce(founders)
+    def __init__(
+        self,
+        founders: tuple[MemberId, ...],
+        book: LeaseBook,
+        timeline: Timeline,
+        fastest: float,
+        beginning: Place = BEGINNING,
+    ) -> None:
+        """`beginning`: where the cluster's history begins, if it was made of another's: the founders' disks have that
+        state, whose last entry says that they are the members."""
+        self.in_force = InForce(founders, beginning.index)
+        self._beginning = beginning
         self.members = Members()
         """Of the newest state."""
         self._book = book
@@ -73,6 +83,8 @@ class Invariants:
 
         self._places: dict[Index, Term] = {}
         """The boundaries between its runs."""
+        if beginning != BEGINNING:
+            self._places[beginning.index] = beginning.term
 
         self.leaders: dict[Term, MemberId] = {}
         self.checked_digests = 0
@@ -95,7 +107,12 @@ class Invariants:
     @property
     def frontier(self) -> int:
         """The highest index that anybody has applied: nobody was told of anything beyond."""
-        return self.committed[-1].last if self.committed else 0
+        return self.committed[-1].last if self.committed else self._beginning.index
+
+    def has_committed(self, run: Run) -> bool:
+        """Whether it is the one that was applied there."""
+        position = self._positions.get(run.first)
+        return position is not None and self.committed[position] == run
 
     # -- starting
 
@@ -105,7 +122,12 @@ class Invariants:
         self._relics.pop(member, None)
         if server.is_lost:
             self._relics[member] = self._durable[member]
-        self._durable[member] = Durable(member)
+        beginning = self._beginning
+        if beginning != BEGINNING and member not in self._durable and server.founders:
+            state = HardState(beginning.term, None)
+            self._durable[member] = Durable(member, state, {}, [beginning], beginning)
+        else:
+            self._durable[member] = Durable(member)
         self._batches.pop(member, None)
         self._votes = {vote: candidate for vote, candidate in self._votes.items() if vote[0] != member}
         self.in_force.on_disk(member, server.is_lost)

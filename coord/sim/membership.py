@@ -10,13 +10,13 @@ from collections.abc import Collection
 from coord.raft import Raft
 from coord.raft.configuration import UNTOLD, Configuration, Membership, decode_configuration
 from coord.raft.leader import Leader
-from coord.raft.types import BEFORE_FIRST, MemberId, Run
+from coord.raft.types import BEFORE_FIRST, Index, MemberId, Run
 from coord.sim.verdict import Violation
 
 
 class InForce:
-    def __init__(self, founders: tuple[MemberId, ...]) -> None:
-        self.decided = Membership(BEFORE_FIRST, Configuration(founders))
+    def __init__(self, founders: tuple[MemberId, ...], since: Index = BEFORE_FIRST) -> None:
+        self.decided = Membership(since, Configuration(founders))
         """The newest that anybody has applied."""
         self._undecided: list[Membership] = []
         """Those that leaders have put into their logs since, each as soon as it could have been acted on."""

@@ -11,7 +11,7 @@ What breaks a rule raises `Violation`; so does an assertion or any other excepti
 
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 
 from coord.raft.types import MemberId
@@ -23,6 +23,7 @@ from coord.sim.exclusivity import Exclusivity, LeaseBook
 from coord.sim.faults import Fault
 from coord.sim.invariants import Invariants
 from coord.sim.moves import Move
+from coord.sim.rebirth import LIVES_ON, Beginning, Rebirth, faults_of_a_second_life
 from coord.sim.registers import register
 from coord.sim.session import Habits, Script, Surroundings
 from coord.sim.swarm import LEASE_DRIFT, NEVER, Profile, draw
@@ -106,12 +107,15 @@ class Run:
     cluster: Cluster = field(init=False)
     clients: list[Client] = field(default_factory=list)
     undecided: int = 0
+    beginning: Beginning = field(default_factory=Beginning.nothing)
+    heir: "Run | None" = None
+    """The life of the cluster that was made of what was left of this one."""
 
     def __post_init__(self) -> None:
         profile = self.profile
         founders = tuple(MemberId(number) for number in range(1, profile.members + 1))
         book = LeaseBook(profile.keeps_drift)
-        self.invariants = Invariants(founders, book, self.timeline, profile.rates[1])
+        self.invariants = Invariants(founders, book, self.timeline, profile.rates[1], self.beginning.place)
         self.world = World(
             self.chance,
             Exclusivity(profile.keeps_drift),
@@ -120,7 +124,8 @@ class Run:
             think=profile.think,
             keys=profile.keys,
         )
-        self.cluster = Cluster(profile, self.timeline, self.chance, self.trace, self.invariants)
+        disks = self.beginning.disks
+        self.cluster = Cluster(profile, self.timeline, self.chance, self.trace, self.invariants, disks)
 
     def play(self) -> None:
         """All three phases; raises `Violation`."""
@@ -130,9 +135,31 @@ class Run:
         if any(isinstance(fault, Move) for fault in self.faults):
             self._begin(self.profile.clients + 1, self.cluster.operator.script, OPERATOR_ADDRESS)
         self.timeline.run(self.profile.duration)
+        if self.profile.is_lost:
+            self._begin_anew()
+            return
         self._heal()
         self._fall_silent()
         self.undecided = len(list(self.world.history.judge()))
+
+    def _begin_anew(self) -> None:
+        """All is lost but some disks; the clients of the old cluster are gone with it."""
+        for client in self.clients:
+            client.vanish()
+        beginning = Rebirth(self.cluster, self.invariants).carry_out()
+        if not beginning.disks:
+            return
+        profile = replace(
+            self.profile,
+            members=len(beginning.disks),
+            duration=self.timeline.now + LIVES_ON,
+            workloads=("lock", "lock", "lease"),  # those that ask nothing of what was there before
+            early=(),
+            is_lost=False,
+        )
+        faults = faults_of_a_second_life(self.cluster)
+        self.heir = Run(profile, faults, self.chance, self.trace, self.timeline, beginning=beginning)
+        self.heir.play()
 
     def _begin(self, number: int, workload: Callable[[Client, World], Script], address: str = "") -> Client:
         """With an address if it matters which."""

@@ -100,6 +100,8 @@ class Profile:
 
     snapshot_piece_znodes: int
     snapshot_piece_bytes: int
+    is_lost: bool
+    """All power fails in the middle of the faults, and a new cluster is made of some of the disks."""
     lease_reads: bool
     """Only where clocks keep the bound."""
     change_patience: float
@@ -164,6 +166,7 @@ def draw(seed: int, duration: float, chance: Random) -> tuple[Profile, list[Faul
         snapshot_log_bytes=chance.choice((300, 300, 1000, 5000, 20_000, NEVER)),
         snapshot_piece_znodes=chance.choice((1, 10, 1000)),
         snapshot_piece_bytes=chance.choice((100, 2000, 1 << 17)),
+        is_lost=seed % 12 == 11 and not is_calm,
         lease_reads=keeps_drift and seed % 3 == 0,  # not by chance, so that old seeds keep what they drew
         change_patience=chance.choice((0.5, 1.0, 2.0)),
         retained_log_bytes=chance.choice((0, 0, 1000, 10_000)),

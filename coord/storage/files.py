@@ -48,6 +48,10 @@ class ReadableFiles(Protocol):
         """Up to `length` bytes; fewer only at the file's end."""
         ...
 
+    def subdirectory(self, name: str) -> "ReadableFiles":
+        """The directory of that name in this one, which may not be there: then it has no files."""
+        ...
+
     def close(self) -> None:
         """Give up the lock, if this is the directory that has it. Syncs nothing."""
         ...
@@ -182,6 +186,9 @@ class StoppedFiles:
             return  # a copy, without it
         _take_lock(lock, self.directory)
         self._lock = lock
+
+    def subdirectory(self, name: str) -> "StoppedFiles":
+        return StoppedFiles(self._path(name))
 
     def names(self) -> list[str]:
         """None, if there is no such directory."""

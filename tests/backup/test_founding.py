@@ -13,6 +13,7 @@ from coord.raft.stored import Stored
 from coord.raft.types import MemberId, Place
 from coord.storage import RealFiles, Store
 from coord.storage.errors import DirectoryNotEmpty
+from coord.storage.files import StoppedFiles
 from coord.tree.machine import Machine
 from coord.tree.rebirth import INDEX_JUMP, SCARCE, Reborn
 from coord.tree.snapshots import Loader
@@ -127,7 +128,7 @@ def test_numbers_go_on_above_those_of_any_cluster_founded_before(
 def test_a_new_cluster_can_be_lost_and_recovered_in_its_turn(backup: Path, tmp_path: Path) -> None:
     first = restored(backup, tmp_path / "1")
 
-    survivor = Survivor(str(tmp_path / "1"))
+    survivor = Survivor(StoppedFiles(str(tmp_path / "1")))
     machine = load(survivor, unwatched)
     survivor.close()
     assert (survivor.cluster, survivor.end, survivor.chain) == (first.cluster.id, first.place, first.chain)

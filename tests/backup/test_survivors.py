@@ -10,6 +10,7 @@ from coord.backup.progress import unwatched
 from coord.backup.survivors import Survivor, losses, most_up_to_date
 from coord.raft.types import MemberId
 from coord.storage import CorruptLog, CorruptSnapshot, DirectoryInUse, RealFiles, Store
+from coord.storage.files import StoppedFiles
 from tests.backup.building import History
 
 
@@ -32,7 +33,7 @@ def test_all_that_a_member_had_is_read_and_nothing_is_changed(
     directory = history.member(tmp_path / "1", 1, 44, snapshots)
     before = contents(directory)
 
-    survivor = Survivor(str(directory))
+    survivor = Survivor(StoppedFiles(str(directory)))
     machine = load(survivor, unwatched)
     survivor.close()
 
@@ -43,13 +44,13 @@ def test_all_that_a_member_had_is_read_and_nothing_is_changed(
 
 def test_the_most_up_to_date_one_is_used(history: History, tmp_path: Path) -> None:
     """By its last entry's term, and only then by its length."""
-    long = Survivor(str(history.member(tmp_path / "1", 1, 30)))
-    longer = Survivor(str(history.member(tmp_path / "2", 2, 31)))
+    long = Survivor(StoppedFiles(str(history.member(tmp_path / "1", 1, 30))))
+    longer = Survivor(StoppedFiles(str(history.member(tmp_path / "2", 2, 31))))
     assert most_up_to_date([long, longer]) is longer
 
     other = History()
     other.append(b"", term=2)
-    later = Survivor(str(other.member(tmp_path / "3", 3, other.last)))
+    later = Survivor(StoppedFiles(str(other.member(tmp_path / "3", 3, other.last))))
     assert most_up_to_date([long, longer, later]) is later
 
 
@@ -59,7 +60,7 @@ def test_the_most_up_to_date_one_is_used(history: History, tmp_path: Path) -> No
 def test_it_is_told_who_is_missing_and_whether_that_matters(
     history: History, tmp_path: Path, left: list[int], missing: tuple[int, ...], is_complete: bool
 ) -> None:
-    survivors = [Survivor(str(history.member(tmp_path / str(member), member, 30))) for member in left]
+    survivors = [Survivor(StoppedFiles(str(history.member(tmp_path / str(member), member, 30)))) for member in left]
 
     lost = losses(survivors, load(most_up_to_date(survivors), unwatched))
 
@@ -71,18 +72,21 @@ def test_the_older_snapshot_and_the_log_do_when_the_newest_is_damaged(history: H
     newest = max((directory / "snapshots").glob("*.snap"))
     newest.write_bytes(newest.read_bytes()[:-1])
 
-    assert load(Survivor(str(directory)), unwatched).digest() == history.machine(44).digest()
+    assert load(Survivor(StoppedFiles(str(directory))), unwatched).digest() == history.machine(44).digest()
 
 
 def test_what_cannot_be_used_is_named(history: History, tmp_path: Path) -> None:
     directory = history.member(tmp_path / "1", 1, 44, (10,))
     store = Store.open(RealFiles(str(directory)), MemberId(1))
     with pytest.raises(DirectoryInUse):
-        Survivor(str(directory))
+        Survivor(StoppedFiles(str(directory)))
     store.close()
     with pytest.raises(CannotFound, match="no data directory"):
-        Survivor(str(tmp_path))
-    same = [Survivor(str(directory)), Survivor(str(history.member(tmp_path / "copy", 1, 30)))]
+        Survivor(StoppedFiles(str(tmp_path)))
+    same = [
+        Survivor(StoppedFiles(str(directory))),
+        Survivor(StoppedFiles(str(history.member(tmp_path / "copy", 1, 30)))),
+    ]
     with pytest.raises(CannotFound, match="not the only one of member 1"):
         most_up_to_date(same)
     for survivor in same:
@@ -93,7 +97,7 @@ def test_what_cannot_be_used_is_named(history: History, tmp_path: Path) -> None:
     content[700] ^= 1
     log.write_bytes(content)
     with pytest.raises(CorruptLog, match=rf"{log.name}, offset"):
-        Survivor(str(directory))
+        Survivor(StoppedFiles(str(directory)))
 
 
 def test_a_log_without_its_beginning_needs_a_sound_snapshot(history: History, tmp_path: Path) -> None:
@@ -103,4 +107,4 @@ def test_a_log_without_its_beginning_needs_a_sound_snapshot(history: History, tm
         snapshot.write_bytes(b"")
 
     with pytest.raises(CorruptSnapshot, match=r"damaged: 0+30\.snap, 0+20\.snap"):
-        Survivor(str(directory))
+        Survivor(StoppedFiles(str(directory)))

@@ -51,5 +51,6 @@ def test_every_rule_is_put_to_the_test(outcomes: Sequence[Outcome]) -> None:
     assert reached.keys() >= {
         "member removed", "member returned wiped", "Outage", "MembersChanged",
         "QuorumLost", "Truncated", "TransferStarted", "Upgrade", "LevelRaised",
+        "cluster made of what was left", "power lost while a directory was made",
         "watches set again", "session expired", "client left a silent server",
     }  # fmt: skip

@@ -3,7 +3,19 @@
 The numbers are those of RELIABILITY §1.
 """
 
-from tests.sim.bugs import consensus, levels, members, sessions, snapshots, storage, tree
+from tests.sim.bugs import consensus, levels, members, rebirth, sessions, snapshots, storage, tree
 from tests.sim.bugs.registry import BUGS, HIDING, Bug
 
-__all__ = ["BUGS", "HIDING", "Bug", "consensus", "levels", "members", "sessions", "snapshots", "storage", "tree"]
+__all__ = [
+    "BUGS",
+    "HIDING",
+    "Bug",
+    "consensus",
+    "levels",
+    "members",
+    "rebirth",
+    "sessions",
+    "snapshots",
+    "storage",
+    "tree",
+]
