@@ -92,7 +92,13 @@ class LoopThread(Generic[T]):
 
 
 def _single(error: BaseException) -> BaseException:
-    """The exception itself, out of the groups that nurseries have put around it."""
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error
+    """The exception itself, out of the groups that nurseries have put around it; also if several tasks tell of it, as
+    a server's loop and whoever watches its disk may do at once."""
+    leaves = _leaves(error)
+    return leaves[0] if len({(type(leaf), str(leaf)) for leaf in leaves}) == 1 else error
+
+
+def _leaves(error: BaseException) -> list[BaseException]:
+    if not isinstance(error, BaseExceptionGroup):
+        return [error]
+    return [leaf for inner in error.exceptions for leaf in _leaves(inner)]
