@@ -45,6 +45,7 @@ class SavedBackup:
         self.end = manifest.end
         self.chain = manifest.chain
         self.size = manifest.size
+        self.is_final = False
         names = files.names()
         for part in manifest.parts:
             if part.name not in names:

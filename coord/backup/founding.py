@@ -27,14 +27,21 @@ WRITING = "writing"
 _NOBODY = Origin(MemberId(0), 0)
 
 
-class Saved(Protocol):
+class Ending(Protocol):
+    """Where a log ends that is to be gone on from."""
+
+    end: Place
+    """What the last of it is."""
+    chain: bytes
+    """Of the log up to there."""
+    is_final: bool
+    """There was nothing after it, and never will be: whoever wrote it has stopped for good."""
+
+
+class Saved(Ending, Protocol):
     """A state, and the log after it: of a backup, or of a member's directory. Each is read once, the state first."""
 
     cluster: int
-    end: Place
-    """What the last of them is."""
-    chain: bytes
-    """Of the log up to there."""
     size: int
     """Of all in bytes, roughly."""
 
@@ -85,7 +92,7 @@ def load(saved: Saved, report: Report) -> Machine:
 
 def found(
     machine: Machine,
-    saved: Saved,
+    saved: Ending,
     new: NewMember,
     files: Files,
     report: Report,
@@ -93,7 +100,7 @@ def found(
 ) -> Reborn:
     """Write the new member's directory. Raises `StorageError`, and `CannotFound` if there is nothing to go on from."""
     try:
-        reborn = begin_anew(machine, saved.end, saved.chain, new.configuration, new.founded_ms)
+        reborn = begin_anew(machine, saved.end, saved.chain, new.configuration, new.founded_ms, is_final=saved.is_final)
     except NoCluster as error:
         raise CannotFound(f"{error}: there is nothing to go on from; start new members on empty directories") from None
     identity = Identity(new.member, reborn.cluster.id, boots=0, directory=new.directory)

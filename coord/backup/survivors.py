@@ -29,6 +29,7 @@ class Survivor:
         """Raises `StorageError` if it is in use, damaged or newer, and `CannotFound` if it is no member's."""
         self.directory = directory = files.directory
         self._files = files
+        self.is_final = False
         self._files.lock()
         try:
             identity = read_identity(self._files)

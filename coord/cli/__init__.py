@@ -22,6 +22,7 @@ SECTIONS = {
         "backup": ("coord.cli.backup", "backup", "Save a cluster while it serves: all of it, or what is new."),
         "restore": ("coord.cli.restore", "restore", "Make a new cluster of a backup."),
         "recover": ("coord.cli.recover", "recover", "Make a new cluster of what is left when a majority is lost."),
+        "import": ("coord.cli.moving", "import_", "Make a new cluster of what ZooKeeper has on its disk."),
     },
     "Look and change": {
         "ls": ("coord.cli.listing", "ls", "List the children of a znode."),

@@ -1,4 +1,4 @@
-"""What `coord restore` and `coord recover` have in common: one member of a new cluster, from what was saved."""
+"""What `coord restore`, `recover` and `import` have in common: one member of a new cluster, from what was saved."""
 
 import json
 import secrets
@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from coord.backup.founding import NewMember, Saved, found
+from coord.backup.founding import Ending, NewMember, found
 from coord.backup.progress import Report
 from coord.raft.types import MemberId
 from coord.server.config import parse_members
@@ -74,7 +74,7 @@ class Plan:
     new: NewMember
     data: Path
 
-    def carry_out(self, machine: Machine, saved: Saved, report: Report) -> Reborn:
+    def carry_out(self, machine: Machine, saved: Ending, report: Report) -> Reborn:
         return found(machine, saved, self.new, RealFiles(str(self.data)), report)
 
 

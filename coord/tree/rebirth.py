@@ -1,4 +1,4 @@
-"""The state of a cluster becomes that of a new one: what a restored or recovered cluster begins with.
+"""The state of a cluster becomes that of a new one: what one begins with that is restored, recovered or moved in.
 
 The old cluster may have gone on after what was saved of it, and nobody knows how far. So the new one numbers on from
 far above: whatever a client was ever shown and may compare (zxids, and so lease ids, session ids and fencing tokens;
@@ -62,8 +62,13 @@ class Reborn:
     """Paths of znodes that will run out of sequence numbers."""
 
 
-def begin_anew(machine: Machine, end: Place, chain: bytes, configuration: Configuration, founded_ms: int) -> Reborn:
-    """Make `machine`, all of whose log ends at `end` with `chain`, that of a new cluster. Raises `NoCluster`."""
+def begin_anew(
+    machine: Machine, end: Place, chain: bytes, configuration: Configuration, founded_ms: int, *, is_final: bool
+) -> Reborn:
+    """Make `machine`, all of whose log ends at `end` with `chain`, that of a new cluster. Raises `NoCluster`.
+
+    `is_final`: the old one has stopped for good, and nothing came after `end`; so sequence numbers need no jump.
+    """
     assert machine.applied_index == end.index, "all that was saved is applied"
     if machine.cluster is None:
         raise NoCluster("nothing was ever written to that cluster")
@@ -75,7 +80,7 @@ def begin_anew(machine: Machine, end: Place, chain: bytes, configuration: Config
     )
     machine.members = Members()
     machine.origins = {}
-    scarce = _raise_sequences(machine)
+    scarce = [] if is_final else _raise_sequences(machine)
     leases = machine.leases.table.values()
     clock_ms = max([machine.clock_ms, *(lease.deadline_ms + 1 for lease in leases)])
     first, term = first_index(end.index, founded_ms), Term(end.term + 1)

@@ -45,9 +45,9 @@ def log_after_the_snapshot_is_left_out(patch: pytest.MonkeyPatch) -> None:
 def new_directory_forgets_its_cluster(patch: pytest.MonkeyPatch) -> None:
     """A member of the old one would be taken for one of the new."""
 
-    def begin(machine: Machine, *rest: object) -> object:
+    def begin(machine: Machine, *rest: object, is_final: bool) -> object:
         before = machine.cluster
-        reborn = begin_anew(machine, *rest)  # type: ignore[arg-type]
+        reborn = begin_anew(machine, *rest, is_final=is_final)  # type: ignore[arg-type]
         machine.cluster = before
         return reborn
 

@@ -1,0 +1,102 @@
+"""From ZooKeeper's tree to ours: a state that `coord.backup.founding` makes the directories of a new cluster from.
+
+Sessions come as sessions, with their ephemeral znodes: they end with the first entry of the new cluster, as those of a
+backup do. All members have to make the same of the same, and ZooKeeper's data has neither an id nor a secret of a
+cluster. So both come from the bytes of the files: who can read them all can read everything there is.
+"""
+
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Final
+
+from msgspec.structs import replace
+
+from coord.backup.errors import CannotFound
+from coord.moving.old_tree import OldTree, OldZnode, is_session
+from coord.raft.types import Index, Place, Term
+from coord.storage.records import CHAIN_BYTES
+from coord.tree.leases import Lease
+from coord.tree.machine import Cluster, Machine
+from coord.tree.tree import SYSTEM_PATHS
+from coord.tree.watches import Watches
+from coord.tree.znode import Znode
+from coord_protocol.extensions import EXTENSIONS_PATH
+from coord_protocol.paths import parent_of
+
+SECRET_BYTES: Final = 32
+"""As the first leader of a new cluster makes it."""
+
+
+@dataclass(slots=True)
+class Arrived:
+    """What stands for the log that there never was: where it would end, and a number for all of it."""
+
+    end: Place
+    chain: bytes
+    is_final: bool = True
+
+
+def arrive(tree: OldTree, zxid: int, fingerprint: bytes) -> tuple[Machine, Arrived]:
+    """The state of a machine that has come to the transaction `zxid`. `fingerprint`: of the files that the tree is
+    from. Raises `CannotFound`."""
+    if EXTENSIONS_PATH in tree.znodes:
+        raise CannotFound(f"there is a znode {EXTENSIONS_PATH}, where coord has one of its own: remove it first")
+    machine = Machine(Watches(_nobody_watches))
+    machine.applied_index = zxid
+    keys = {path: path for path in tree.znodes}
+    for path, old in tree.znodes.items():
+        machine.znodes[path] = _znode(path, old, keys)
+    _add_own(machine, [path for path in sorted(SYSTEM_PATHS) if path not in tree.znodes])
+    for session in sorted(tree.sessions.keys() | tree.ephemerals.keys()):
+        # An owner that is no session any more is one that ended while the snapshot was written.
+        lease = Lease(session, tree.sessions.get(session, 0), epoch=1)
+        for path in sorted(tree.ephemerals.get(session, {}), key=lambda path: (tree.znodes[path].czxid, path)):
+            lease.add_key(path)
+        machine.leases.restore(lease, lease.ttl_ms)
+    machine.cluster = Cluster(1, _derived("secret", fingerprint)[:SECRET_BYTES])
+    return machine, Arrived(Place(Index(zxid), Term(0)), _derived("chain", fingerprint)[:CHAIN_BYTES])
+
+
+def owner_here(old: OldZnode) -> int:
+    """Whose end deletes it. Containers and znodes with a TTL are plain ones here."""
+    return old.owner if is_session(old.owner) else 0
+
+
+def _znode(path: str, old: OldZnode, keys: dict[str, str]) -> Znode:
+    if old.acl is None:
+        raise CannotFound(f"the ACL of {path} is neither in the snapshot nor in a log: logs are missing or damaged")
+    children = {keys[child]: None for child in sorted(old.children)}
+    return Znode(
+        old.data,
+        old.acl,
+        old.czxid,
+        old.mzxid,
+        old.pzxid,
+        old.ctime,
+        old.mtime,
+        old.version,
+        old.aversion,
+        old.cversion & 0xFFFF_FFFF,  # Java's int has wrapped
+        owner_here(old),
+        children or None,
+        len(children),
+    )
+
+
+def _add_own(machine: Machine, paths: list[str]) -> None:
+    """What a fresh tree of ours has and ZooKeeper's has not: as it is there, where it counts as no create."""
+    fresh = Machine(Watches(_nobody_watches)).znodes
+    for path in paths:
+        machine.znodes[path] = fresh[path]
+        parent_path = parent_of(path)
+        parent = machine.znodes[parent_path]
+        children = {**(parent.children or {}), path: None}
+        machine.znodes[parent_path] = replace(parent, children=children, child_count=len(children))
+
+
+def _derived(what: str, seed: bytes) -> bytes:
+    return sha256(what.encode() + b"\0" + seed).digest()
+
+
+def _nobody_watches(connection: int, event: int, path: str, zxid: int, acl: object) -> None:
+    """There are no clients."""

@@ -1,0 +1,1 @@
+"""What moves in from ZooKeeper: read from files that it wrote, and from such as older releases write."""
