@@ -162,7 +162,7 @@ def test_nothing_is_written_where_something_is(backup: Path, tmp_path: Path) -> 
 
 def test_a_cluster_that_never_wrote_anything_is_no_beginning(tmp_path: Path) -> None:
     class Nothing:
-        cluster, end, chain, size = 0, Place(0, 0), bytes(16), 0  # type: ignore[arg-type]
+        cluster, end, chain, size, is_final = 0, Place(0, 0), bytes(16), 0, False  # type: ignore[arg-type]
 
         def pieces(self) -> list[bytes]:
             return []
