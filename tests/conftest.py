@@ -26,9 +26,7 @@ def coord_address(coord_server: coord.EmbeddedServer) -> str:
 @pytest.fixture(scope="session")
 def zookeeper_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """`host:port` of Debian's ZooKeeper, alone. Tests write below paths of their own."""
-    if shutil.which("java") is None or not Path(ZOOKEEPER_JAR).exists():
-        assert "COORD_REQUIRE_ALL_TESTS" not in os.environ, "the gate installs ZooKeeper, and must not go on without"
-        pytest.skip("ZooKeeper is not installed: apt-get install zookeeper")
+    require_zookeeper()
     address = f"127.0.0.1:{free_ports(1)[0]}"
     directory = tmp_path_factory.mktemp("zookeeper")
     settings = {
@@ -50,6 +48,12 @@ def zookeeper_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
     ]
     with serving(command, address, directory):
         yield address
+
+
+def require_zookeeper() -> None:
+    if shutil.which("java") is None or not Path(ZOOKEEPER_JAR).exists():
+        assert "COORD_REQUIRE_ALL_TESTS" not in os.environ, "the gate installs ZooKeeper, and must not go on without"
+        pytest.skip("ZooKeeper is not installed: apt-get install zookeeper")
 
 
 @contextmanager

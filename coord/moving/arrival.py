@@ -5,6 +5,7 @@ backup do. All members have to make the same of the same, and ZooKeeper's data h
 cluster. So both come from the bytes of the files: who can read them all can read everything there is.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
@@ -22,6 +23,10 @@ from coord.tree.watches import Watches
 from coord.tree.znode import Znode
 from coord_protocol.extensions import EXTENSIONS_PATH
 from coord_protocol.paths import parent_of
+
+QUOTA_PATH: Final = "/zookeeper/quota"
+LIMITS: Final = "zookeeper_limits"
+STATS: Final = "zookeeper_stats"
 
 SECRET_BYTES: Final = 32
 """As the first leader of a new cluster makes it."""
@@ -41,6 +46,7 @@ def arrive(tree: OldTree, zxid: int, fingerprint: bytes) -> tuple[Machine, Arriv
     from. Raises `CannotFound`."""
     if EXTENSIONS_PATH in tree.znodes:
         raise CannotFound(f"there is a znode {EXTENSIONS_PATH}, where coord has one of its own: remove it first")
+    count_quotas(tree)
     machine = Machine(Watches(_nobody_watches))
     machine.applied_index = zxid
     keys = {path: path for path in tree.znodes}
@@ -55,6 +61,20 @@ def arrive(tree: OldTree, zxid: int, fingerprint: bytes) -> tuple[Machine, Arriv
         machine.leases.restore(lease, lease.ttl_ms)
     machine.cluster = Cluster(1, _derived("secret", fingerprint)[:SECRET_BYTES])
     return machine, Arrived(Place(Index(zxid), Term(0)), _derived("chain", fingerprint)[:CHAIN_BYTES])
+
+
+def count_quotas(tree: OldTree) -> None:
+    """Bring the use of each quota up to date, which is in no log: ZooKeeper counts anew when it starts.
+
+    What will have ended with its session does not count.
+    """
+    for path in tree.znodes:
+        root, _, name = path.removeprefix(QUOTA_PATH).rpartition("/")
+        if name == LIMITS and root and path.startswith(QUOTA_PATH):
+            use = tree.znodes.get(f"{QUOTA_PATH}{root}/{STATS}")
+            if use is not None:
+                counted = [one for one in _subtree(tree, root) if not is_session(one.owner)]
+                use.data = b"count=%d,bytes=%d" % (len(counted), sum(len(one.data or b"") for one in counted))
 
 
 def owner_here(old: OldZnode) -> int:
@@ -81,6 +101,14 @@ def _znode(path: str, old: OldZnode, keys: dict[str, str]) -> Znode:
         children or None,
         len(children),
     )
+
+
+def _subtree(tree: OldTree, root: str) -> Iterator[OldZnode]:
+    paths = [root] if root in tree.znodes else []
+    while paths:
+        znode = tree.znodes[paths.pop()]
+        yield znode
+        paths += znode.children
 
 
 def _add_own(machine: Machine, paths: list[str]) -> None:

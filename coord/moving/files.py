@@ -98,32 +98,33 @@ class ServerFiles:
 
     def _read_snapshot(self, report: Report) -> tuple[Found, Fuzz | None, int]:
         """The last: the zxid of the newest that was not finished, 0 if there is none."""
+        unfinished: list[int] = []
         warnings: list[str] = []
-        unfinished = 0
         for zxid, name in self._snapshots:
-            path = self.directory / name
-            if name.endswith(".snappy"):
-                raise CannotFound(
-                    f"{path} is compressed with snappy, which coord cannot read: start the server with"
-                    " -Dzookeeper.snapshot.compression.method=gz, or without any, and it writes a new one"
-                )
-            stored = path.read_bytes()
-            size = sum((self.log_directory / log).stat().st_size for log in self._needed(zxid))
             try:
-                content = unpack(stored, name.endswith(".gz"))
-                tree = OldTree()
-                fuzz = read_snapshot(content, tree, lambda done: report(LOADING, done, len(content) + size))
+                found, fuzz = self._read_one(zxid, name, report)
             except NotFinished:
-                warnings.append(f"{path} was not finished and is passed over, as ZooKeeper does")
-                unfinished = max(unfinished, zxid)
+                warnings.append(f"{self.directory / name} was not finished and is passed over, as ZooKeeper does")
+                unfinished.append(zxid)
                 continue
             except NotWhatZooKeeperWrites as error:
                 raise DamagedFile(str(self.directory), name, error.offset, f"{error.what}: {REMEDY}") from None
-            found = Found(
-                tree, zxid, path, len(content), len(content) + size, hashlib.sha256(content), warnings=warnings
-            )
-            return found, fuzz, unfinished
+            found.warnings += warnings
+            return found, fuzz, max(unfinished, default=0)
         raise CannotFound(f"{self.directory}: no snapshot was ever finished; {REMEDY}")
+
+    def _read_one(self, zxid: int, name: str, report: Report) -> tuple[Found, Fuzz | None]:
+        path = self.directory / name
+        if name.endswith(".snappy"):
+            raise CannotFound(
+                f"{path} is compressed with snappy, which coord cannot read: start the server with"
+                " -Dzookeeper.snapshot.compression.method=gz, and stop it when it has written a new one"
+            )
+        content = unpack(path.read_bytes(), name.endswith(".gz"))
+        size = len(content) + sum((self.log_directory / log).stat().st_size for log in self._needed(zxid))
+        tree = OldTree()
+        fuzz = read_snapshot(content, tree, lambda done: report(LOADING, done, size))
+        return Found(tree, zxid, path, len(content), size, hashlib.sha256(content)), fuzz
 
     def _read_logs(self, found: Found, report: Report) -> int | None:
         """What follows the snapshot. Returns the digest that the last of it has, if that can be compared."""

@@ -1,22 +1,18 @@
 """Debian's ZooKeeper, which writes the files that move in, and a tree of everything that it can hold."""
 
 import contextlib
-import shutil
-import subprocess
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import pytest
 from kazoo.client import KazooClient
 from kazoo.exceptions import NoNodeError
-from kazoo.handlers.threading import KazooTimeoutError
 from kazoo.protocol.serialization import Create
 from kazoo.security import OPEN_ACL_UNSAFE, make_digest_acl
 
 from coord.cli.bench_kinds import ZOOKEEPER_JAR
 from coord.local.ports import LOOPBACK, free_ports
+from tests.conftest import require_zookeeper, serving
 
 PATIENCE = 60.0  # seconds; a JVM on a busy machine
 
@@ -56,14 +52,9 @@ def create_special(client: KazooClient, request: Create) -> None:
     result.get(PATIENCE)
 
 
-def require_zookeeper() -> None:
-    if shutil.which("java") is None or not Path(ZOOKEEPER_JAR).exists():
-        pytest.skip("ZooKeeper is not installed: apt-get install zookeeper default-jre-headless")
-
-
 @contextlib.contextmanager
-def zookeeper(directory: Path, properties: Mapping[str, str] | None = None) -> Iterator[tuple[str, Any]]:
-    """A server with its data there: its address, and its process, which is killed at the end."""
+def zookeeper(directory: Path, properties: Mapping[str, str] | None = None) -> Iterator[str]:
+    """The address of a server with its data there, which is killed at the end."""
     require_zookeeper()
     directory.mkdir(exist_ok=True)
     (port,) = free_ports(1)
@@ -71,34 +62,20 @@ def zookeeper(directory: Path, properties: Mapping[str, str] | None = None) -> I
     configuration = directory / "zoo.cfg"
     configuration.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
     command = [
-        *("java", "-Xmx256m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto"),
+        *("java", "-Xmx256m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", f"-Dzookeeper.log.dir={directory}"),
         *(f"-D{key}={value}" for key, value in (PROPERTIES | dict(properties or {})).items()),
         *("-cp", f"/etc/zookeeper/conf:{ZOOKEEPER_JAR}"),
         *("org.apache.zookeeper.server.quorum.QuorumPeerMain", str(configuration)),
     ]
-    with (directory / "out.log").open("ab") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=directory)
-    try:
-        yield f"{LOOPBACK}:{port}", process
-    finally:
-        process.kill()
-        process.wait(PATIENCE)
+    address = f"{LOOPBACK}:{port}"
+    with serving(command, address, directory):
+        yield address
 
 
 @contextlib.contextmanager
 def client_of(address: str, **options: Any) -> Iterator[KazooClient]:
-    """Waits until the server answers."""
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        client = KazooClient(address, **options)
-        try:
-            client.start(timeout=1.0)
-            break
-        except KazooTimeoutError:
-            client.stop()
-            client.close()
-            if time.monotonic() > deadline:
-                raise
+    client = KazooClient(address, **options)
+    client.start(timeout=PATIENCE)
     try:
         yield client
     finally:
@@ -118,7 +95,7 @@ def write_everything(client: KazooClient, rounds: int = 40) -> None:
     client.create("/empty", b"")
     client.create("/private", b"mine", acl=[make_digest_acl("bob", "secret", all=True)])
     client.create("/private/below", "Grüße".encode())
-    client.set_acls("/app/queue", [make_digest_acl("bob", "secret", read=True, write=True)])
+    client.set_acls("/app/queue", [make_digest_acl("bob", "secret", read=True, create=True, delete=True)])
     create_special(client, CreateContainer("/container", b"c", OPEN_ACL_UNSAFE, 4))
     client.create("/container/child", b"")
     create_special(client, CreateTTL("/passing", b"t", OPEN_ACL_UNSAFE, 5))
