@@ -75,15 +75,16 @@ class OldZnode:
     """Their paths."""
 
 
+@dataclass(slots=True)
 class OldTree:
     """What a snapshot and the logs after it make."""
 
-    def __init__(self) -> None:
-        self.znodes: dict[str, OldZnode] = {}
-        self.sessions: dict[int, int] = {}
-        """The timeout of each, in milliseconds."""
-        self.ephemerals: dict[int, dict[str, None]] = {}
-        """Paths, by session."""
+    znodes: dict[str, OldZnode] = field(default_factory=dict)
+    sessions: dict[int, int] = field(default_factory=dict)
+    """The timeout of each, in milliseconds."""
+
+    ephemerals: dict[int, dict[str, None]] = field(default_factory=dict)
+    """Paths, by session."""
 
     def load(self, path: str, znode: OldZnode) -> bool:
         """One of a snapshot, in which parents come before their children; False if there is no parent."""

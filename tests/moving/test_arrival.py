@@ -10,7 +10,10 @@ from typing import Any
 import pytest
 
 import coord
+from coord.backup.progress import unwatched
+from coord.moving.files import ServerFiles
 from tests.cli.commands import Ended, Shell
+from tests.moving.damage import damaged, is_refused
 from tests.moving.keeper import client_of, tree_of, write_everything, zookeeper
 
 pytestmark = pytest.mark.e2e
@@ -145,6 +148,24 @@ def test_compressed_snapshots_are_read_or_refused_with_what_to_do(compressed: tu
         assert done.code == 1
         assert "snapshot.compression.method=gz" in done.stderr
         assert not (tmp_path / "data").exists()
+
+
+def test_damage_is_refused_or_makes_no_difference(left: Left, tmp_path: Path) -> None:
+    """Some hundred bytes of all files, among them such that are not read: older snapshots and logs, padding."""
+    copy = tmp_path / "copy"
+    shutil.copytree(left.directory, copy)
+    sound = ServerFiles(copy, None).read(unwatched)
+    refused = set()
+    for path in copy.glob("version-2/*"):
+        content = path.read_bytes()
+        for offset in {*range(0, len(content.rstrip(b"\0")), 53), len(content) - 1}:
+            path.write_bytes(damaged(content, offset))
+            if is_refused(copy, path.name, sound):
+                refused.add(path.name)
+        path.write_bytes(content)
+
+    assert sound.snapshot.name in refused
+    assert max(left.files, key=lambda name: (name.startswith("log"), int(name.split(".")[1], 16))) in refused
 
 
 def test_servers_of_zookeeper_still_load_what_was_read(left: Left, tmp_path: Path) -> None:
