@@ -1,5 +1,8 @@
 """Damaged files of ZooKeeper, and what may come of them."""
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from coord.backup.errors import CannotFound
@@ -8,8 +11,16 @@ from coord.moving.files import Found, ServerFiles
 from coord.storage.errors import DamagedFile
 
 
-def damaged(content: bytes, offset: int, mask: int = 0xFF) -> bytes:
-    return content[:offset] + bytes([content[offset] ^ mask]) + content[offset + 1 :]
+@contextmanager
+def damaged(path: Path, offset: int, mask: int = 0xFF) -> Iterator[None]:
+    """One byte of the file is not as it was, as long as the scope lasts."""
+    with path.open("r+b", buffering=0) as file:
+        byte = os.pread(file.fileno(), 1, offset)
+        os.pwrite(file.fileno(), bytes([byte[0] ^ mask]), offset)
+        try:
+            yield
+        finally:
+            os.pwrite(file.fileno(), byte, offset)
 
 
 def is_refused(directory: Path, name: str, sound: Found) -> bool:

@@ -159,10 +159,9 @@ def test_damage_is_refused_or_makes_no_difference(left: Left, tmp_path: Path) ->
     for path in copy.glob("version-2/*"):
         content = path.read_bytes()
         for offset in {*range(0, len(content.rstrip(b"\0")), 53), len(content) - 1}:
-            path.write_bytes(damaged(content, offset))
-            if is_refused(copy, path.name, sound):
-                refused.add(path.name)
-        path.write_bytes(content)
+            with damaged(path, offset):
+                if is_refused(copy, path.name, sound):
+                    refused.add(path.name)
 
     assert sound.snapshot.name in refused
     assert max(left.files, key=lambda name: (name.startswith("log"), int(name.split(".")[1], 16))) in refused
