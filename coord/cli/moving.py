@@ -8,7 +8,7 @@ from coord.cli.backup import problems_told
 from coord.cli.cluster import json_option
 from coord.cli.founding import Plan, founding_options, tell
 from coord.cli.progress import shown_progress
-from coord.moving.arrival import arrive
+from coord.moving.arrival import arrive, made_plain
 from coord.moving.files import Found, ServerFiles
 
 
@@ -43,6 +43,10 @@ def import_(plan: Plan, *, data_dir: Path, log_dir: Path | None, as_json: bool) 
             machine, arrived = arrive(found.tree, found.zxid, found.fingerprint.digest())
             znodes, data_bytes = len(machine.znodes), sum(len(one.data or b"") for one in machine.znodes.values())
             reborn = plan.carry_out(machine, arrived, report)
+    if plain := made_plain(found.tree):
+        found.warnings.append(
+            f"{plain:,} containers and znodes with a TTL have become plain ones: nothing deletes them but a client"
+        )
     for warning in found.warnings:
         click.echo(f"Warning: {warning}", err=True)
     click.echo(_told(found, znodes, data_bytes), err=as_json)

@@ -28,6 +28,9 @@ QUOTA_PATH: Final = "/zookeeper/quota"
 LIMITS: Final = "zookeeper_limits"
 STATS: Final = "zookeeper_stats"
 
+MAX_ZXID_BITS: Final = 61
+"""Zxids go on above, and have a bit to spare."""
+
 SECRET_BYTES: Final = 32
 """As the first leader of a new cluster makes it."""
 
@@ -44,6 +47,8 @@ class Arrived:
 def arrive(tree: OldTree, zxid: int, fingerprint: bytes) -> tuple[Machine, Arrived]:
     """The state of a machine that has come to the transaction `zxid`. `fingerprint`: of the files that the tree is
     from. Raises `CannotFound`."""
+    if zxid >> MAX_ZXID_BITS:
+        raise CannotFound(f"zxid {zxid:#x} is of an epoch that no ensemble comes to: are these ZooKeeper's files?")
     if EXTENSIONS_PATH in tree.znodes:
         raise CannotFound(f"there is a znode {EXTENSIONS_PATH}, where coord has one of its own: remove it first")
     count_quotas(tree)
@@ -80,6 +85,11 @@ def count_quotas(tree: OldTree) -> None:
 def owner_here(old: OldZnode) -> int:
     """Whose end deletes it. Containers and znodes with a TTL are plain ones here."""
     return old.owner if is_session(old.owner) else 0
+
+
+def made_plain(tree: OldTree) -> int:
+    """How many znodes were containers, or had a TTL, and will stay until somebody deletes them."""
+    return sum(one.owner != owner_here(one) for one in tree.znodes.values())
 
 
 def _znode(path: str, old: OldZnode, keys: dict[str, str]) -> Znode:
