@@ -28,7 +28,10 @@ EPOCH_BITS: Final = 32
 _SNAPSHOT: Final = re.compile(r"snapshot\.([0-9a-f]{1,16})(?:\.(gz|snappy))?")
 _LOG: Final = re.compile(r"log\.([0-9a-f]{1,16})")
 
-REMEDY: Final = "ask another server of the ensemble, or let this one write a new snapshot: start it, and stop it"
+REMEDY: Final = (
+    "take the data of another server of the ensemble; or start this one, if it still starts, for it writes a new"
+    " snapshot then"
+)
 
 
 @dataclass(slots=True)

@@ -11,7 +11,10 @@ import pytest
 
 import coord
 from coord.backup.progress import unwatched
+from coord.local.cluster import LocalCluster
+from coord.local.ports import LOOPBACK, free_ports
 from coord.moving.files import ServerFiles
+from coord_client import connect
 from tests.cli.commands import Ended, Shell
 from tests.moving.damage import damaged, is_refused
 from tests.moving.keeper import client_of, tree_of, write_everything, zookeeper
@@ -129,6 +132,31 @@ def test_all_members_of_the_new_cluster_are_made_of_the_same_files(left: Left, t
     assert again.code == 1
 
 
+@pytest.fixture
+def new_cluster(left: Left, tmp_path: Path) -> LocalCluster:
+    """Three members, whose directories are made and nothing else."""
+    ports = free_ports(6)
+    members = ",".join(f"{member}={LOOPBACK}:{port}" for member, port in enumerate(ports[3:], 1))
+    founded: tuple[str, ...] = ()
+    for member in (1, 2, 3):
+        place = ("--id", str(member), "--members", members, "--json", *founded)
+        founded = ("--founded", moved(left.directory, tmp_path / f"member-{member}", *place).document["founded"])
+    return LocalCluster(tmp_path, ports[:3], ports[3:])
+
+
+async def test_three_members_go_on_together(left: Left, new_cluster: LocalCluster) -> None:
+    async with new_cluster:
+        await new_cluster.start()
+        async with connect(new_cluster.servers) as client:
+            data, stat = await client.get("/multi")
+            written = await client.set("/multi", b"here", version=stat.version)
+            paths = [await client.create("/app/n-", sequence=True) for _ in range(2)]
+
+    assert data == left.tree["/multi"][0]
+    assert written.mzxid > stat.mzxid
+    assert paths == ["/app/n-0000000001", "/app/n-0000000002"]
+
+
 @pytest.fixture(scope="module", params=["gz", "snappy"])
 def compressed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Left]:
     directory = tmp_path_factory.mktemp("moving") / "zookeeper"
@@ -168,8 +196,8 @@ def test_damage_is_refused_or_makes_no_difference(left: Left, tmp_path: Path) ->
     assert max(left.files, key=lambda name: (name.startswith("log"), int(name.split(".")[1], 16))) in refused
 
 
-def test_servers_of_zookeeper_still_load_what_was_read(left: Left, tmp_path: Path) -> None:
-    """Nothing is changed there: the way back is open."""
+def test_nothing_of_zookeepers_is_changed(left: Left, tmp_path: Path) -> None:
+    """The way back is open."""
     copy = tmp_path / "copy"
     shutil.copytree(left.directory, copy)
     before = {path: path.read_bytes() for path in copy.glob("version-2/*")}
