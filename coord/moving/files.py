@@ -18,6 +18,7 @@ from coord.moving.jute import NotWhatZooKeeperWrites
 from coord.moving.log import Log
 from coord.moving.old_tree import OldTree
 from coord.moving.snapshot import Fuzz, NotFinished, read_snapshot, unpack
+from coord.moving.transaction import Type
 from coord.storage.errors import DamagedFile
 
 VERSION_DIRECTORY: Final = "version-2"
@@ -145,7 +146,9 @@ class ServerFiles:
                     if not _follows(transaction.zxid, found.zxid):
                         what = f"zxid {transaction.zxid:#x} after {found.zxid:#x}: what is between them is missing"
                         raise NotWhatZooKeeperWrites(offset, what)
-                    digest = transaction.apply_to(found.tree)
+                    noted = transaction.apply_to(found.tree)
+                    if transaction.type != Type.ERROR:  # which has no digest, and changes nothing
+                        digest = noted
                     found.zxid = transaction.zxid
                     found.transactions += 1
             except NotWhatZooKeeperWrites as error:
