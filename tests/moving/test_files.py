@@ -101,6 +101,15 @@ def test_all_kinds_of_transactions_are_known(tmp_path: Path) -> None:
     assert found.tree.znodes["/"].cversion == 5
 
 
+def test_an_error_at_the_end_leaves_the_digest_before_it_to_be_compared(tmp_path: Path) -> None:
+    """It has none of its own, and changes nothing."""
+    made = entry(1, CREATE, create("/a", b"", 1) + struct.pack(">iq", 2, 4711))
+
+    found = after(tmp_path, made, entry(2, ERROR, struct.pack(">i", -110)))
+
+    assert found.digest is False, "compared, and found to be another"
+
+
 @pytest.mark.parametrize("digest", [b"", struct.pack(">iq", 2, 4711)], ids=["no digest", "digest"])
 @pytest.mark.parametrize("paths", [[], ["/abc"], ["/a", "/b"], None], ids=["none", "one", "two", "not told"])
 def test_who_closes_a_session_names_its_znodes_or_not(tmp_path: Path, paths: list[str] | None, digest: bytes) -> None:
