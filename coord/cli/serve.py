@@ -29,6 +29,7 @@ from coord.tree.snapshots import DamagedState
 @click.option("--join", metavar="HOST:PORT", help="Peer address of any member of a cluster to join.")
 @click.option("--advertise-client", metavar="HOST:PORT", help="What clients are told, if not --client.")
 @click.option("--super-digest", metavar="super:BASE64", help="Whoever proves to know it passes every ACL.")
+@click.option("--sasl-users", metavar="FILE", help="JSON of passwords by name: who may authenticate by SASL.")
 @click.option("--log-level", help="debug, info, warning or error.  [default: info]")
 @click.option("--heartbeat", "timing__heartbeat", type=float, help="Seconds between a leader's signs of life.")
 @click.option("--election", "timing__election", type=float, help="Seconds of a leader's silence before an election.")

@@ -14,7 +14,7 @@ from coord_protocol.errors import Code
 from coord_protocol.extensions import ExtensionFailure
 from coord_protocol.multi import Result, encode_multi_failure, encode_multi_response
 from coord_protocol.records import STAT_STRUCT, KeeperState, Stat, WatcherEvent
-from coord_protocol.requests import CreateResponse, OpCode, SetDataResponse
+from coord_protocol.requests import CreateResponse, OpCode, SetDataResponse, SetSASLResponse
 
 _HEAD = struct.Struct(">iiqi")  # frame length, then the reply header: xid, zxid, err
 _pack_head = _HEAD.pack
@@ -39,6 +39,12 @@ def error(xid: int, zxid: int, code: int, text: str = "") -> bytes:
         return _pack_head(_HEAD_BYTES, xid, zxid, code)
     failure = ExtensionFailure(code, text or _TEXTS.get(Code(code), ""), "", zxid).encode()
     return _pack_head(_HEAD_BYTES + len(failure), xid, zxid, code) + failure
+
+
+def sasl_failed(xid: int) -> bytes:
+    """The one error with a body, as ZooKeeper sends it (§8): an empty token."""
+    body = SetSASLResponse(None).encode()
+    return _pack_head(_HEAD_BYTES + len(body), xid, 0, Code.AUTH_FAILED) + body
 
 
 def notification(zxid: int, event_type: int, path: str) -> bytes:

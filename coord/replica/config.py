@@ -1,6 +1,7 @@
 """What a replica must be told. All durations in seconds; the limits say what they protect."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from coord.raft.config import Config as RaftConfig
 from coord.replica.snapshot_work import PIECE_BYTES
@@ -56,6 +57,9 @@ class ReplicaConfig:
     super_digest: str = ""
     """`super:base64(sha1("super:password"))`: whoever proves to know it passes every ACL and is an operator. Empty:
     nobody can; then clients from this very machine are operators."""
+
+    sasl_users: Mapping[str, str] = field(default_factory=dict)
+    """Passwords by name of those who may authenticate by SASL. Empty: SASL is off."""
 
     change_patience: float = 60.0
     """A member that is to get a vote, and does not come on for so long, is given up."""

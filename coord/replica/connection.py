@@ -77,6 +77,13 @@ class Connection:
 
     has_extensions: bool = False
 
+    nonce: str = ""
+    """Of the SASL challenge that it has not answered yet."""
+
+    @property
+    def is_open(self) -> bool:
+        return self.phase is Phase.OPEN
+
     def is_covered(self, now: float) -> bool:
         return now - self.covered_at <= self.patience or not self.session
 

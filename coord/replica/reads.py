@@ -38,7 +38,6 @@ from coord_protocol.requests import (
     GetEphemeralsResponse,
     OpCode,
     RemoveWatchesRequest,
-    SetSASLResponse,
     SetWatches,
     SetWatches2,
     WatcherType,
@@ -76,7 +75,6 @@ class Reads:
             OpCode.ADD_WATCH: self._add_watch,
             OpCode.REMOVE_WATCHES: self._remove_watches,
             OpCode.CHECK_WATCHES: self._check_watches,
-            OpCode.SASL: self._sasl,
             OpCode.STATUS: self._tell_status,
             OpCode.LEASE_INFO: self._lease_info,
             OpCode.LEASE_LIST: self._lease_list,
@@ -252,10 +250,6 @@ class Reads:
                 ]
             ),
         )
-
-    def _sasl(self, connection: Connection, xid: int, frame: bytes) -> bytes:
-        """Not configured: an answer without a token, as ZooKeeper gives it, lets clients go on without."""
-        return self._ok(xid, SetSASLResponse(None))
 
     def _tell_status(self, connection: Connection, xid: int, frame: bytes) -> bytes:
         return self._ok(xid, StatusResponse(self._status()))

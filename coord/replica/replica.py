@@ -143,6 +143,7 @@ class Replica:
             self.snapshots,
             reads.handlers,
             on_event,
+            entropy,
         )
         self._origin = Origin(self.member, incarnation)
         self._entropy = entropy

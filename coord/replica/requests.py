@@ -9,14 +9,13 @@ A body that does not decode is answered with MarshallingError and the connection
 with Unimplemented and the connection is closed (ZOOKEEPER-PROTOCOL §4).
 """
 
-import base64
-import hashlib
 from collections.abc import Callable, Mapping
 from struct import Struct
 
 from coord.raft import Raft
 from coord.raft.types import Index, Place
 from coord.replica import answers
+from coord.replica.authentication import Authentication
 from coord.replica.backup_requests import BackupRequests
 from coord.replica.clients import Clients
 from coord.replica.config import ReplicaConfig
@@ -36,7 +35,7 @@ from coord.tree.outcomes import NOT_OPERATOR
 from coord_protocol.errors import Code, MarshallingError
 from coord_protocol.extensions import SnapshotResponse
 from coord_protocol.frames import LENGTH
-from coord_protocol.requests import AuthPacket, OpCode, SyncRequest, SyncResponse
+from coord_protocol.requests import OpCode, SyncRequest, SyncResponse
 
 _REQUEST_HEADER = Struct(">ii")
 _REQUEST_HEADER_BYTES = 8
@@ -61,6 +60,7 @@ class Requests:
         snapshots: Snapshots,
         local: Mapping[int, Local],
         on_event: Callable[[Event], None],
+        entropy: Callable[[int], bytes],
     ) -> None:
         self._max_frame = config.max_frame_bytes
         self._super_digest = config.super_digest
@@ -74,10 +74,12 @@ class Requests:
         self._writes: Mapping[int, Write] = {**WRITES, **LeaseWrites(config, machine).table}
         self.members = MemberRequests(config, raft, machine, outbox, self)
         backups = BackupRequests(config, raft, machine, snapshots, self)
+        authentication = Authentication(config, machine, outbox, clients, self, entropy)
         self._special: Mapping[int, Callable[[Connection, int, bytes], None]] = {
             OpCode.PING: self._ping,
             OpCode.SYNC: self._sync,
-            OpCode.AUTH: self._auth,
+            OpCode.AUTH: authentication.auth,
+            OpCode.SASL: authentication.sasl,
             OpCode.CLOSE_SESSION: self._close_session,
             OpCode.SNAPSHOT: self._snapshot,
             OpCode.RECONFIG: self.members.reconfig,
@@ -265,48 +267,6 @@ class Requests:
                 self.settle(slot, lambda connection, xid, frame: answers.ok(xid, self._machine.applied_index, body))
 
         self._snapshots.request(taken)
-
-    def _auth(self, connection: Connection, xid: int, frame: bytes) -> None:
-        """`digest` proves nothing but that the client knows a name and password of its own making (§8)."""
-        try:
-            request = AuthPacket.decode(frame, BODY)
-        except MarshallingError:
-            self.refuse(connection, xid, _MARSHALLING_ERROR)
-            return
-        if request.scheme == "digest":
-            credentials = request.auth or b""
-            name = credentials.split(b":", 1)[0].decode(errors="replace")
-            digest = base64.b64encode(hashlib.sha1(credentials).digest()).decode()
-            identities = [("digest", f"{name}:{digest}")]
-            if self._super_digest and identities[0][1] == self._super_digest:
-                identities.insert(0, ("super", ""))
-        elif request.scheme == "ip":
-            identities = [("ip", connection.address)]
-        else:
-            self._fail_auth(connection, xid)
-            return
-        for identity in identities:
-            slot = Slot(connection, xid, self._clients.now, finish=self._authenticated)
-            self._outbox.add(commands.add_auth(connection.session, connection.epoch, *identity), slot)
-        connection.pending.append(slot)
-
-    def _authenticated(self, slot: Slot, zxid: int, outcome: Outcome) -> None:
-        connection = slot.connection
-        assert connection is not None
-        if connection.phase is not Phase.OPEN:
-            return
-        if outcome is not None:
-            self._clients.close(connection)
-            return
-        session = self._machine.leases.session(connection.session)
-        assert session is not None, "the command has just found it alive"
-        connection.identities = session.identities
-        if slot in connection.pending:  # the first of two identities has no answer of its own
-            self.settle(slot, lambda connection, xid, frame: answers.ok(xid, 0))
-
-    def _fail_auth(self, connection: Connection, xid: int) -> None:
-        self._clients.say(connection, answers.error(xid, 0, int(Code.AUTH_FAILED)))
-        self._clients.close(connection)
 
     def _close_session(self, connection: Connection, xid: int, frame: bytes) -> None:
         slot = Slot(connection, xid, self._clients.now, finish=self._session_closed)

@@ -4,6 +4,7 @@
     data = "/var/lib/coord"                 # its own directory; locked while it runs
     client = "127.0.0.1:2181"               # where it listens for clients
     peer = "127.0.0.1:2281"                 # where it listens for other members, if not where [members] tells
+    sasl_users = "/etc/coord/users.json"    # who may authenticate by SASL: passwords by name
     advertise_client = "db1.example:2181"   # what clients are told, if not `client`
     join = "db2.example:2281"               # peer address of any member of a cluster to join; then no [members]
     [members]                               # who found a cluster together, the same on each of them

@@ -14,7 +14,7 @@ import random
 import secrets
 import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -51,6 +51,7 @@ from coord.server.roster import Roster
 from coord.server.settings import Address, Settings
 from coord.server.standpoint import standpoint_of
 from coord.server.statistics import statistics_of
+from coord.server.users import read_users
 from coord.storage.disk import Disk
 from coord.storage.files import Files, RealFiles
 from coord.storage.store import Store
@@ -96,13 +97,14 @@ async def serve(settings: Settings, until: Until, files: Files | None = None) ->
     With a port of 0 the kernel chooses one. Raises `StorageError`, `CannotListen`, and what the loop dies of.
     """
     member = MemberId(settings.id)
+    users = read_users(settings.sasl_users)
     with contextlib.ExitStack() as resources:
         clients = resources.enter_context(_listen("clients", settings.client))
         at = settings.listens_to_members
         peers = None if at is None else resources.enter_context(_listen("members", at))
         settings = replace(settings, client=replace(settings.client, port=clients.getsockname()[1]))
         store = Store.open(RealFiles(str(settings.data)) if files is None else files, member)
-        server = _Server(settings, store)
+        server = _Server(settings, store, users)
         try:
             await server.run(clients, peers, until)
         finally:
@@ -112,7 +114,7 @@ async def serve(settings: Settings, until: Until, files: Files | None = None) ->
 class _Server:
     """The parts of a running server, and how they are wired."""
 
-    def __init__(self, settings: Settings, store: Store) -> None:
+    def __init__(self, settings: Settings, store: Store, users: Mapping[str, str]) -> None:
         self._settings = settings
         self._store = store
         self._failed = trio.Event()
@@ -120,7 +122,7 @@ class _Server:
         self._trio = trio.lowlevel.current_trio_token()
         clock = MonotonicClock()
         self._replica = Replica(
-            settings.replica_config(store.incarnation, store.directory_id),
+            settings.replica_config(store.incarnation, store.directory_id, users),
             store.stored,
             store.incarnation,
             clock.now(),

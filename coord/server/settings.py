@@ -88,6 +88,8 @@ class Settings:
     """The peer address of any member of a cluster that this one is to join."""
     advertise_client: Address | None = None
     super_digest: str = ""
+    sasl_users: Path | None = None
+    """Who may authenticate by SASL: see `coord.server.users`."""
     reconfig: bool = False
     """Whether operators may change members by ZooKeeper's `reconfig`, too."""
     log_level: str = "info"
@@ -124,8 +126,9 @@ class Settings:
         """What clients are told: never a wildcard, which would mean the client's own machine to them."""
         return self.advertise_client or self.client
 
-    def replica_config(self, incarnation: int, directory_id: int) -> ReplicaConfig:
-        """`incarnation`: how often this member was started on its directory, this time included."""
+    def replica_config(self, incarnation: int, directory_id: int, sasl_users: Mapping[str, str]) -> ReplicaConfig:
+        """`incarnation`: how often this member was started on its directory, this time included. `sasl_users`:
+        passwords by name."""
         return ReplicaConfig(
             raft=RaftConfig(
                 member=MemberId(self.id),
@@ -145,6 +148,7 @@ class Settings:
             max_session_timeout=self.timing.max_session,
             max_frame_bytes=self.limits.max_frame_bytes,
             super_digest=self.super_digest,
+            sasl_users=sasl_users,
             reconfig=self.reconfig,
             change_patience=self.timing.change_patience,
             snapshot_log_bytes=self.snapshots.log_bytes,

@@ -48,13 +48,13 @@ def permits(acl: Acl, perms: int, identities: tuple[Identity, ...]) -> bool:
     return SUPER in identities
 
 
-def fix_up(acl: Acl, identities: tuple[Identity, ...]) -> Acl | None:
+def fix_up(acl: Acl, identities: tuple[Identity, ...], off_schemes: frozenset[str] = frozenset()) -> Acl | None:
     """The ACL to store for one that a client asked for: `auth` stands for what the session authenticated as.
 
-    None if it is invalid: empty, an unknown scheme, an id that its scheme cannot have, or `auth` without an
-    identity.
+    None if it is invalid: empty, an unknown scheme or one of `off_schemes`, an id that its scheme cannot have, or
+    `auth` without an identity.
     """
-    return OPEN if acl == OPEN else _fix_up(acl, identities)
+    return OPEN if acl == OPEN else _fix_up(acl, identities, off_schemes)
 
 
 def shown_to(acl: Acl, identities: tuple[Identity, ...]) -> Acl:
@@ -72,7 +72,7 @@ def shown_to(acl: Acl, identities: tuple[Identity, ...]) -> Acl:
 
 
 @lru_cache(maxsize=_REMEMBERED_ACLS)
-def _fix_up(acl: Acl, identities: tuple[Identity, ...]) -> Acl | None:
+def _fix_up(acl: Acl, identities: tuple[Identity, ...], off_schemes: frozenset[str]) -> Acl | None:
     fixed: list[ACL] = []
     for entry in dict.fromkeys(acl):
         perms, scheme, name = entry
@@ -83,7 +83,7 @@ def _fix_up(acl: Acl, identities: tuple[Identity, ...]) -> Acl | None:
             if not proven:
                 return None
             fixed += proven
-        elif _is_valid_id(scheme, name):
+        elif scheme not in off_schemes and _is_valid_id(scheme, name):
             fixed.append(entry)
         else:
             return None
@@ -113,6 +113,8 @@ def _is_valid_id(scheme: str, name: str) -> bool:
             return _network(name) is not None
         case "digest":
             return _is_digest(name)
+        case "sasl":
+            return _is_principal(name) is not None
         case "x509":
             return _is_distinguished_name(name) is not None
         case _:
@@ -133,6 +135,11 @@ def _is_digest(name: str) -> bool:
 _ATTRIBUTE: Final = r"\s*(?:[A-Za-z][A-Za-z0-9-]*|\d+(?:\.\d+)*)\s*=\s*"
 _VALUE: Final = r'(?:"(?:[^"\\]|\\.)*"\s*|(?:[^,;+"\\<>=#]|\\.)(?:[^,;+"\\<>]|\\.)*|#(?:[0-9A-Fa-f]{2})+\s*)?'
 _is_distinguished_name: Final = re.compile(f"(?:{_ATTRIBUTE}{_VALUE}(?:[,;+]{_ATTRIBUTE}{_VALUE})*)?").fullmatch
+
+
+# A user of DIGEST-MD5, or a Kerberos principal: name[/instance][@realm], whose special characters are escaped.
+_PART: Final = r"(?:[^/@\\]|\\.)+"
+_is_principal: Final = re.compile(f"{_PART}(?:/{_PART})?(?:@{_PART})?", re.DOTALL).fullmatch
 
 
 def _is_inside(address: str, network: str) -> bool:

@@ -48,10 +48,14 @@ class Level:
     kinds: frozenset[int]
     """Commands that are refused below it."""
 
+    schemes: frozenset[str] = frozenset()
+    """Of ACL entries that are invalid below it."""
+
 
 LEVELS: Final[Mapping[int, Level]] = {
     1: Level("the tree, sessions and leases; members as they were when the cluster started", frozenset()),
     2: Level("members come and go while the cluster runs", frozenset({Kind.CHANGE_MEMBERS, Kind.GIVE_UP_CHANGE})),
+    3: Level("ACLs for users of SASL", frozenset(), frozenset({"sasl"})),
 }
 
 FIRST: Final = 1
@@ -74,7 +78,7 @@ class NewerLevel(UnreadableLog):
 class Levels:
     """What a machine may do: which level is in force, and who knows which."""
 
-    __slots__ = ("announced", "in_force", "known", "off")
+    __slots__ = ("announced", "in_force", "known", "off", "off_schemes")
 
     def __init__(self, known: int = LEVEL) -> None:
         """`known`: the highest level of this release."""
@@ -84,6 +88,9 @@ class Levels:
 
         self.off: frozenset[int] = frozenset()
         """Commands that are refused as long as no higher level is in force."""
+
+        self.off_schemes: frozenset[str] = frozenset()
+        """Of ACL entries, likewise."""
 
         self.announced: dict[MemberId, int] = {}
         """The highest level that a member knows, as far as it was heard to say so. Local: no release of level 1 keeps
@@ -97,6 +104,7 @@ class Levels:
             raise NewerLevel(where, level, self.known)
         self.in_force = level
         self.off = frozenset().union(*[new.kinds for number, new in LEVELS.items() if number > level])
+        self.off_schemes = frozenset().union(*[new.schemes for number, new in LEVELS.items() if number > level])
 
     def knows(self, kind: int) -> bool:
         """Whether this release has ever heard of such commands."""

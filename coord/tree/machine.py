@@ -335,7 +335,7 @@ class Machine:
         self, data: bytes, body: int, end: int, session: Session, zxid: int, version: int, path_length: int
     ) -> Outcome:
         path, acl = decode_set_acl(data, body, end, path_length)
-        return set_acl(self.znodes, session, path, acl, version)
+        return set_acl(self.tree, session, path, acl, version)
 
     def _multi(self, data: bytes, body: int, end: int, session: Session, zxid: int, *_: int) -> Outcome:
         multi = Multi(self.tree, self.leases, self.watches, session, zxid, self.wall_ms)
@@ -510,6 +510,7 @@ class Machine:
     def _see_to_level(self) -> None:
         """What waits for a higher level is refused, what is not known at all stops us. In place: this may be in the
         middle of a block."""
+        self.tree.off_schemes = self.levels.off_schemes
         off = {kind: self._refuse if self.levels.knows(kind) else self._unknown for kind in self.levels.off}
         for kind, handler in self._all_handlers.items():
             self._handlers[kind] = off.get(kind, handler)

@@ -72,7 +72,7 @@ def create(
     if slash < 0 or (not is_plain and "\0" in path):
         return BAD_ARGUMENTS
     if acl is not OPEN:
-        fixed = fix_up(acl, session.identities)
+        fixed = fix_up(acl, session.identities, tree.off_schemes)
         if fixed is None:
             return INVALID_ACL
         acl = fixed
@@ -147,12 +147,13 @@ def set_data(
     return znode
 
 
-def set_acl(znodes: Znodes, session: Session, path: str, acl: Acl, version: int) -> Znode | int:
+def set_acl(tree: Tree, session: Session, path: str, acl: Acl, version: int) -> Znode | int:
     """setACL (§5.5): only aversion moves, and no watch fires."""
+    znodes = tree.znodes
     old = znodes.get(path)
     if old is None and not is_valid_path(path):
         return BAD_ARGUMENTS
-    fixed = fix_up(acl, session.identities)
+    fixed = fix_up(acl, session.identities, tree.off_schemes)
     if fixed is None:
         return INVALID_ACL
     if old is None:

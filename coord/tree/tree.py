@@ -38,6 +38,8 @@ class Tree:
             CONFIG_PATH: _system_znode(acl=READ_ONLY, aversion=-1),
             EXTENSIONS_PATH: _system_znode(acl=READ_ONLY, data=extensions_document()),
         }
+        self.off_schemes: frozenset[str] = frozenset()
+        """That no new ACL may name at the level in force (`coord.tree.levels`)."""
 
     def names(self, znode: Znode) -> list[str]:
         """The names of its children, sorted: ZooKeeper promises no order, we answer alike everywhere."""

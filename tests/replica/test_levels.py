@@ -70,8 +70,8 @@ def test_one_member_of_an_earlier_release_holds_the_level_back() -> None:
         assert in_force(world) == {1}
 
     said = status_of(world.leader)
-    assert said["level"] == {"in_force": 1, "known": 2, "waits_for": [3]}
-    assert {member: known["level"] for member, known in said["members"].items()} == {"1": 2, "2": 2, "3": 1}
+    assert said["level"] == {"in_force": 1, "known": LEVEL, "waits_for": [3]}
+    assert {member: known["level"] for member, known in said["members"].items()} == {"1": LEVEL, "2": LEVEL, "3": 1}
 
 
 def test_members_announce_themselves_to_every_new_leader() -> None:
@@ -83,7 +83,7 @@ def test_members_announce_themselves_to_every_new_leader() -> None:
 
     lead(world, TWO)
 
-    assert heir.machine.levels.announced == {1: 2, 2: 2, 3: 1}
+    assert heir.machine.levels.announced == {1: LEVEL, 2: LEVEL, 3: 1}
 
 
 def test_server_keeps_out_of_the_log_what_not_all_members_know() -> None:
@@ -119,7 +119,7 @@ def test_member_of_an_earlier_release_cannot_be_added(log_bytes: int, stops_at: 
 
     assert parts(world) == ([1, 2, 3], [])
     assert failure(world) == (
-        "member 4 runs a release that knows levels up to 1, and the cluster is at level 2:"
+        f"member 4 runs a release that knows levels up to 1, and the cluster is at level {LEVEL}:"
         " start the release there that the other members run, and add it again"
     )
 

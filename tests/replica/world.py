@@ -1,7 +1,7 @@
 """Replicas without sockets, disks or clocks: a turn is a call, time is a number, and clients are lists of frames."""
 
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import partial
 from itertools import count
@@ -105,6 +105,7 @@ class World:
         *,
         lease_reads: bool = False,
         reconfig: bool = True,
+        sasl_users: Mapping[str, str] | None = None,
         early: Collection[int] = (),
     ) -> None:
         """`early`: members that run a release of level 1."""
@@ -130,6 +131,7 @@ class World:
             ),
             max_outstanding_bytes=max_outstanding_bytes,
             super_digest=super_digest,
+            sasl_users=sasl_users or {},
             change_patience=CHANGE_PATIENCE,
             reconfig=reconfig,
             snapshot_log_bytes=snapshot_log_bytes,

@@ -50,7 +50,7 @@ def test_every_key_of_a_file(tmp_path: Path) -> None:
     assert settings.voters == (1, 2)
     assert (settings.timing.heartbeat, settings.timing.election, settings.timing.tick) == (0.1, 1.0, 0.1)
     assert settings.limits.max_connections == 10
-    replica = settings.replica_config(incarnation=3, directory_id=77)
+    replica = settings.replica_config(incarnation=3, directory_id=77, sasl_users={})
     assert replica.client_address == "db2.example:2181"
     assert replica.peer_address == "db2.example:2281"
     assert replica.raft.seats == (Seat(MemberId(1), "db1.example:2281"), Seat(MemberId(2), "db2.example:2281"))
@@ -133,7 +133,7 @@ def test_a_file_that_is_not_there() -> None:
 
 def test_a_member_that_joins_brings_no_configuration_of_its_own(tmp_path: Path) -> None:
     settings = load(tmp_path, "id = 4\npeer = 'db4.example:2281'\njoin = 'db1.example:2281'")
-    replica = settings.replica_config(incarnation=1, directory_id=77)
+    replica = settings.replica_config(incarnation=1, directory_id=77, sasl_users={})
     assert settings.join == Address("db1.example", 2281)
     assert replica.raft.first == NOBODY
     assert replica.peer_address == "db4.example:2281"

@@ -12,10 +12,12 @@ from coord.tree.commands import Kind, UnreadableLog
 from coord.tree.levels import FIRST, LEVEL, LEVELS, Levels, NewerLevel
 from coord.tree.machine import Machine
 from coord.tree.members import Change, Joining, encode_change
-from coord.tree.outcomes import UNIMPLEMENTED, ChangeRefused
+from coord.tree.outcomes import INVALID_ACL, UNIMPLEMENTED, ChangeRefused, Created
 from coord.tree.snapshots import Loader, freeze
 from coord.tree.watches import Watches
+from coord.tree.znode import Znode
 from coord.version import __version__
+from coord_protocol.records import ACL
 from tests.tree.world import HERE, Client, World
 
 ONE, TWO, THREE = MemberId(1), MemberId(2), MemberId(3)
@@ -67,6 +69,21 @@ def test_new_command_waits_for_its_level() -> None:
     here.do(commands.raise_level(2, [1, 2]))
     assert here.do(adding_member_3(client)) is None
     assert here.machine.members.desired is not None
+
+
+def test_new_scheme_of_acls_waits_for_its_level() -> None:
+    """Servers of the release before let it into the log unread, and then refuse it."""
+    here = world()
+    client = here.session()
+    bobs = (ACL(31, "sasl", "bob"),)
+    client.create("/open")
+
+    assert client.create("/bobs", acl=bobs) == INVALID_ACL
+    assert client.set_acl("/open", bobs) == INVALID_ACL
+
+    here.do(commands.raise_level(3, [1, 2]))
+    assert isinstance(client.create("/bobs", acl=bobs), Created)
+    assert isinstance(client.set_acl("/open", bobs), Znode)
 
 
 def test_level_rises_within_a_block() -> None:
