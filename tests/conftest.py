@@ -29,6 +29,17 @@ def zookeeper_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
     require_zookeeper()
     address = f"127.0.0.1:{free_ports(1)[0]}"
     directory = tmp_path_factory.mktemp("zookeeper")
+    with serving(zookeeper_command(directory, address), address, directory):
+        yield address
+
+
+def has_zookeeper() -> bool:
+    """Whether Debian's ZooKeeper, and a Java to run it, are here."""
+    return shutil.which("java") is not None and Path(ZOOKEEPER_JAR).exists()
+
+
+def zookeeper_command(directory: Path, address: str, *options: str) -> list[str]:
+    """What starts Debian's ZooKeeper, alone, with its data in `directory`. `options`: of the Java that runs it."""
     settings = {
         "dataDir": str(directory),
         "clientPort": address.rpartition(":")[2],
@@ -41,17 +52,15 @@ def zookeeper_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
     }
     configuration = directory / "zoo.cfg"
     configuration.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
-    command = [
-        *("java", "-Xmx512m", f"-Dzookeeper.log.dir={directory}", "-Dzookeeper.root.logger=WARN,CONSOLE"),
+    return [
+        *("java", "-Xmx512m", f"-Dzookeeper.log.dir={directory}", "-Dzookeeper.root.logger=WARN,CONSOLE", *options),
         *("-cp", f"/etc/zookeeper/conf:{ZOOKEEPER_JAR}"),
         *("org.apache.zookeeper.server.quorum.QuorumPeerMain", str(configuration)),
     ]
-    with serving(command, address, directory):
-        yield address
 
 
 def require_zookeeper() -> None:
-    if shutil.which("java") is None or not Path(ZOOKEEPER_JAR).exists():
+    if not has_zookeeper():
         assert "COORD_REQUIRE_ALL_TESTS" not in os.environ, "the gate installs ZooKeeper, and must not go on without"
         pytest.skip("ZooKeeper is not installed: apt-get install zookeeper")
 

@@ -57,6 +57,9 @@ class Connection:
     is_touched: bool = False
     """It is on the list for the next keep-alive."""
 
+    is_ending: bool = False
+    """It asked for what nobody knows: nothing more is read, and it is closed when all before that is answered."""
+
     pings: int = 0
     """Pings that no keep-alive carries yet."""
 

@@ -95,6 +95,8 @@ class Requests:
 
     def receive(self, connection: Connection, data: bytes) -> None:
         """Bytes from a client: serve every frame that is whole, in order; keep the rest."""
+        if connection.is_ending:
+            return
         if connection.unread:
             data = connection.unread + data
             connection.unread = b""
@@ -114,6 +116,8 @@ class Requests:
             offset = end
             if connection.phase is Phase.OPEN:
                 self._serve(connection, frame)
+                if connection.is_ending:
+                    return
             elif connection.phase is Phase.HANDSHAKE:
                 self._clients.greet(connection, frame)
             else:
@@ -203,6 +207,8 @@ class Requests:
             first = pending.popleft()
             assert first.local is not None
             self._answer_locally(connection, first.local, first.xid, first.frame)
+        if connection.is_ending and not pending:
+            self._clients.close(connection)
 
     def _answer_locally(self, connection: Connection, local: Local, xid: int, frame: bytes) -> None:
         try:
@@ -281,6 +287,8 @@ class Requests:
             self._clients.close(connection)
 
     def _unknown(self, connection: Connection, xid: int, frame: bytes) -> None:
-        """PROTOCOL-NOTES: Unimplemented with zxid −1, then close."""
-        self._clients.say(connection, answers.error(xid, -1, int(Code.UNIMPLEMENTED)))
-        self._clients.close(connection)
+        """PROTOCOL-NOTES: Unimplemented with zxid −1, then close. What it asked before is answered before."""
+        connection.is_ending = True
+        self._answer_in_turn(connection, xid, lambda _, xid, __: answers.error(xid, -1, int(Code.UNIMPLEMENTED)))
+        if not connection.pending:
+            self._clients.close(connection)

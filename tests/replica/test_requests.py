@@ -151,6 +151,25 @@ def test_an_unknown_opcode_is_answered_and_ends_the_connection() -> None:
     assert client.is_closed
 
 
+def test_an_unknown_opcode_waits_for_what_was_asked_before() -> None:
+    """As ZooKeeper's, its answer is in order, and ends the connection only then; what comes behind it is not served.
+
+    Found by the differential tester: a delete in flight lost its answer.
+    """
+    world = World()
+    client = connected(world)
+    client.request(OpCode.CREATE, create("/a"), xid=1)
+    client.request(OpCode.NOTIFICATION, xid=2)
+    client.request(OpCode.CREATE, create("/b"), xid=3)
+    world.settle()
+
+    assert client.take()[::2] == (1, Code.OK)
+    assert client.take() == (2, -1, Code.UNIMPLEMENTED, b"")
+    assert not client.frames
+    assert client.is_closed
+    assert connected(world).ask(OpCode.EXISTS, ExistsRequest("/b", False))[0] == Code.NO_NODE
+
+
 @pytest.mark.parametrize("length", [b"\xff\xff\xff\xff", b"\0\x10\0\0", b"\0\0\0\4\0\0\0\0"])
 def test_a_bad_frame_ends_the_connection(length: bytes) -> None:
     world = World()
