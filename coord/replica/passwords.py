@@ -14,7 +14,7 @@ SECRET_BYTES = 32
 
 
 def password_of(cluster_secret: bytes, lease: int) -> bytes:
-    return hmac.digest(cluster_secret, lease.to_bytes(8, "big"), "sha256")[:PASSWORD_BYTES]
+    return hmac.digest(cluster_secret, lease.to_bytes(8, "big", signed=True), "sha256")[:PASSWORD_BYTES]
 
 
 def is_password_of(password: bytes | None, cluster_secret: bytes, lease: int) -> bool:

@@ -8,6 +8,7 @@ Exit status 1 if anything differs that has no name in `tests/differential/known.
 """
 
 import argparse
+import math
 import sys
 import tempfile
 import time
@@ -26,6 +27,7 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="the first seed [0]")
     parser.add_argument("--seeds", type=int, default=100, help="how many [100]")
     parser.add_argument("--steps", type=int, default=200, help="of each sequence [200]")
+    parser.add_argument("--seconds", type=float, default=math.inf, help="stop after so long [never]")
     parser.add_argument("--failures", type=int, default=3, help="stop after so many [3]")
     parser.add_argument("--replay", type=Path, help="a file with steps, instead of seeds")
     options = parser.parse_args()
@@ -40,10 +42,11 @@ def main() -> int:
         arena = Arena(zookeeper, coord)
         if options.replay is not None:
             return replay(arena, options.replay)
-        return campaign(arena, range(options.first, options.first + options.seeds), options.steps, options.failures)
+        seeds = range(options.first, options.first + options.seeds)
+        return campaign(arena, seeds, options.steps, options.failures, options.seconds)
 
 
-def campaign(arena: Arena, seeds: range, steps: int, patience: int) -> int:
+def campaign(arena: Arena, seeds: range, steps: int, patience: int, seconds: float) -> int:
     began = time.monotonic()
     met: Counter[str] = Counter()
     done = failed = 0
@@ -54,9 +57,10 @@ def campaign(arena: Arena, seeds: range, steps: int, patience: int) -> int:
         if report:
             print(report, flush=True)
             failed += 1
-            if failed >= patience:
-                break
-    print(f"{done} sequences of {steps} steps in {time.monotonic() - began:.0f} s: {failed} differ without a name")
+        if failed >= patience or time.monotonic() - began > seconds:
+            break
+    last, took = seeds.start + done - 1, time.monotonic() - began
+    print(f"seeds {seeds.start} to {last}, {steps} steps each, in {took:.0f} s: {failed} differ without a name")
     for name, sequences in met.most_common():
         print(f"  {sequences:5} sequences show: {name}")
     return 1 if failed else 0

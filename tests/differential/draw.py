@@ -50,7 +50,7 @@ _IDENTITIES: Final = (
 )
 _ODD_IDENTITIES: Final = (
     *(("world", "nobody"), ("digest", "bob"), ("digest", "a:b:c"), ("digest", ":"), ("ip", "nowhere"), ("", "")),
-    *(("ip", "127.0.0.1/33"), ("ip", "::1"), ("ip", ""), ("unknown", "x"), ("sasl", "bob"), ("super", "x")),
+    *(("ip", "127.0.0.1/33"), ("ip", ""), ("unknown", "x"), ("sasl", "bob"), ("super", "x")),
 )
 _FLOWING: Final = frozenset(
     {OpCode.CREATE, OpCode.CREATE2, OpCode.DELETE, OpCode.SET_DATA, OpCode.SET_ACL, OpCode.MULTI}
@@ -150,7 +150,8 @@ class Drawer:
         return opcode, GetChildrenRequest(path, self._may_watch_once(path))
 
     def _set_acl(self) -> Kind:
-        return OpCode.SET_ACL, SetACLRequest(self._path(), self._acl(), self._version())
+        path = self._odd(self._plain_path(), ("", "a", "~/a/", "~//a"))  # not the root: it is everybody's
+        return OpCode.SET_ACL, SetACLRequest(path, self._acl(), self._version())
 
     def _get_acl(self) -> Kind:
         return OpCode.GET_ACL, GetACLRequest(self._path())

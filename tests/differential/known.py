@@ -21,6 +21,7 @@ MASKED: Final = {
     "an event carries its zxid": "-1 in 3.8; since 3.9 the zxid of the change, as in coord; that it never falls is "
     "checked",
     "children and identities are sorted": "ZooKeeper promises no order (it lists a hash set); coord's is always one",
+    "what the root says": "it is shared by all sequences that ran before",
     "events of a session that is closed are sorted": "ZooKeeper deletes its ephemerals in no order (a hash set)",
     "passwords": "coord's cannot be computed from the session id",
 }
@@ -32,6 +33,7 @@ AVOIDED: Final = {
     "client starts anew (ZOOKEEPER-PROTOCOL §10)",
     "one path, watches of two modes": "in 3.8 the mode of a connection's latest watch of a path counts for all of its "
     "watches there; since 3.9.0 each counts for itself (ZOOKEEPER-4466)",
+    "addresses of IPv6 in an ACL": "3.8 refuses them as invalid; later releases and coord know them",
     "a longer session": "coord allows 60 s by default, ZooKeeper 40: the server under test is started with 40",
     "a wrong password disturbs nobody": "ZooKeeper drops the session's connection before it looks at the password",
 }

@@ -52,6 +52,8 @@ class Waiting(NamedTuple):
     opcode: int
     xid: int
     is_told: bool = True
+    is_of_root: bool = False
+    """Of the tree's, not the sequence's."""
 
 
 @dataclass
@@ -206,25 +208,32 @@ class Player:
             self._say(client, "not connected")
             return
         if step.opcode == OpCode.CLOSE_SESSION:
-            for other in self.clients.values():
-                self._drain(other)
+            self._close_session(client, step)
+        else:
+            self._send(client, step)
+            if not step.flows:
+                self._settle(client)
+
+    def _close_session(self, client: Client, step: Ask) -> None:
+        """ZooKeeper deletes the ephemerals that it leaves in no order, so the events of that are sorted."""
+        for each in self.clients.values():
+            self._drain(each)
+        if client.wire is None:
+            return
+        before = [(each, len(each.lines)) for each in self.clients.values()]
+        self._send(client, step)
+        self._settle(client)
+        for each, count in before:
+            self._drain(each)
+            each.lines[count:] = sorted(each.lines[count:], key=_events_first)
+
+    def _send(self, client: Client, step: Ask) -> None:
+        assert client.wire is not None, "whoever asks is connected"
         client.xid += 1
         xid = step.xid if step.xid is not None else _XIDS.get(OpCode(step.opcode), client.xid) if _is_known(step) else 7
         body = encode(step.body, self.masks.root)
         client.wire.send(frame(REQUEST_HEADER.pack(xid, step.opcode) + body))
-        client.waiting.append(Waiting(self.number, step.opcode, xid))
-        if step.opcode == OpCode.CLOSE_SESSION:
-            self._settle(client)
-            self._sort_events()
-        elif not step.flows:
-            self._settle(client)
-
-    def _sort_events(self) -> None:
-        """Of the ephemerals that a session leaves ZooKeeper deletes one after the other, in no order."""
-        for client in self.clients.values():
-            before = len(client.lines)
-            self._drain(client)
-            client.lines[before:] = sorted(client.lines[before:], key=lambda line: line.text)
+        client.waiting.append(Waiting(self.number, step.opcode, xid, is_of_root=_is_of_root(step.body)))
 
     def _settle_all(self) -> None:
         busy = self.busy
@@ -266,7 +275,8 @@ class Player:
         order = "" if xid == expected else f"xid {xid} instead of {expected}: "
         sign = zxid if zxid <= 0 else "a zxid"
         if waiting.is_told or order:
-            text = self.masks.answer(waiting.opcode, code, body)
+            is_hidden = waiting.is_of_root and not code
+            text = "ok, of the root" if is_hidden else self.masks.answer(waiting.opcode, code, body)
             client.lines.append(Line(waiting.step, f"{order}{text} [{sign}]"))
         if waiting.opcode == OpCode.CLOSE_SESSION and not code:
             client.session = 0
@@ -317,6 +327,16 @@ def _below_value(value: Any, root: str) -> Any:
 
 def _zxid(client: Client, seen: Seen) -> int:
     return {Seen.NOTHING: 0, Seen.ALL_IT_SAW: client.last_zxid, Seen.FUTURE: FAR_FUTURE}[seen]
+
+
+def _events_first(line: Line) -> tuple[bool, str]:
+    is_event = line.text.startswith("event ")
+    return not is_event, line.text if is_event else ""
+
+
+def _is_of_root(body: Body) -> bool:
+    records = [record for _, record in body] if isinstance(body, tuple) else [body]
+    return any(getattr(record, "path", "~") in ("", "/") for record in records)
 
 
 def _is_known(step: Ask) -> bool:

@@ -170,6 +170,15 @@ def test_an_unknown_opcode_waits_for_what_was_asked_before() -> None:
     assert connected(world).ask(OpCode.EXISTS, ExistsRequest("/b", False))[0] == Code.NO_NODE
 
 
+@pytest.mark.parametrize("session", [-1, -(2**63), 2**63 - 1])
+def test_a_session_id_that_nobody_was_given_is_refused(session: int) -> None:
+    """Found by tests/fuzz: a negative one ended the server, for it has no password."""
+    world = World()
+
+    assert world.client().connect(session=session).timeout_ms == 0
+    assert connected(world).ask(OpCode.EXISTS, ExistsRequest("/", False))[0] == Code.OK
+
+
 @pytest.mark.parametrize("length", [b"\xff\xff\xff\xff", b"\0\x10\0\0", b"\0\0\0\4\0\0\0\0"])
 def test_a_bad_frame_ends_the_connection(length: bytes) -> None:
     world = World()
