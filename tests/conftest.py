@@ -66,12 +66,12 @@ def require_zookeeper() -> None:
 
 
 @contextmanager
-def serving(command: Sequence[str], address: str, directory: Path) -> Iterator[None]:
+def serving(command: Sequence[str], address: str, directory: Path) -> Iterator["subprocess.Popen[bytes]"]:
     """A process runs, and answers `srvr` as a server that is alone, as long as the scope lasts."""
     with open(directory / "log", "wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
         try:
             wait_until(lambda: "Mode: standalone" in ask(address, "srvr"), process, directory / "log")
-            yield
+            yield process
         finally:
             process.kill()
 

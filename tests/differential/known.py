@@ -12,7 +12,7 @@ from typing import Final
 from coord_protocol.jute import Record
 from coord_protocol.paths import SEQUENCE_DIGITS
 from coord_protocol.records import OPEN_ACL_UNSAFE
-from coord_protocol.requests import CheckWatchesRequest, OpCode, RemoveWatchesRequest
+from coord_protocol.requests import CheckWatchesRequest, OpCode, RemoveWatchesRequest, SyncRequest
 from tests.differential.steps import Ask, Step
 
 MASKED: Final = {
@@ -30,7 +30,7 @@ AVOIDED: Final = {
     "auth, sasl and unknown opcodes behind others": "ZooKeeper answers them ahead of requests that came before; coord "
     "in order, as clients expect that check it",
     "a zxid from the future": "ZooKeeper closes without an answer, for ever; coord answers `expired`, so that the "
-    "client starts anew (ZOOKEEPER-PROTOCOL §10)",
+    "client starts anew",
     "one path, watches of two modes": "in 3.8 the mode of a connection's latest watch of a path counts for all of its "
     "watches there; since 3.9.0 each counts for itself (ZOOKEEPER-4466)",
     "addresses of IPv6 in an ACL": "3.8 refuses them as invalid; later releases and coord know them",
@@ -112,6 +112,12 @@ def _is_anybodys_watch(theirs: str, ours: str, step: int, context: Context) -> b
     return is_check and theirs.startswith("ok ") and ours.startswith("NO_WATCHER ")
 
 
+def _is_surrogate_echo(theirs: str, ours: str, step: int, context: Context) -> bool:
+    request = context.request(step)
+    path = request.body.path if request is not None and isinstance(request.body, SyncRequest) else ""
+    return theirs.startswith("path=") and ours.startswith("path=") and max(path, default="") > "\uffff"
+
+
 KNOWN: Final[tuple[Known, ...]] = (
     Known(
         "exists asks for READ",
@@ -133,5 +139,10 @@ KNOWN: Final[tuple[Known, ...]] = (
         "checkWatches finds those of others",
         "in 3.8 a watch of any connection at the path will do; since 3.9.0 (ZOOKEEPER-4466) only one's own",
         _is_anybodys_watch,
+    ),
+    Known(
+        "sync echoes emoji as they came",
+        "Java writes a character above U+FFFF as two surrogates, which are no UTF-8",
+        _is_surrogate_echo,
     ),
 )

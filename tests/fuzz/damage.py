@@ -3,12 +3,16 @@
 from itertools import pairwise
 from struct import pack
 
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
+from coord_protocol.extensions import EXTENSION_REQUESTS
 from coord_protocol.frames import REQUEST_HEADER, frame
 from coord_protocol.multi import encode_multi_request
 from coord_protocol.requests import REQUESTS, ConnectRequest, OpCode
 from tests.protocol.strategies import NUMBERS, TEXTS, records_of
+
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # other tests run beside these
 
 NOISE = st.binary(max_size=60)
 
@@ -36,6 +40,7 @@ def damaged(draw: st.DrawFn, whole: st.SearchStrategy[bytes]) -> bytes:
 
 OPCODES = st.sampled_from([int(opcode) for opcode in OpCode]) | NUMBERS["i"]
 
+_RECORDS = {**REQUESTS, **EXTENSION_REQUESTS}
 _WRITES_OF_A_MULTI = [OpCode.CREATE, OpCode.CREATE2, OpCode.DELETE, OpCode.SET_DATA, OpCode.CHECK, OpCode.CREATE_TTL]
 
 
@@ -45,7 +50,7 @@ def bodies(draw: st.DrawFn, opcode: int) -> bytes:
     if opcode in (OpCode.MULTI, OpCode.MULTI_READ):
         parts = draw(st.lists(st.sampled_from(_WRITES_OF_A_MULTI), max_size=3))
         return encode_multi_request((part, draw(records_of(REQUESTS[part]))) for part in parts)
-    record = REQUESTS.get(OpCode(opcode)) if opcode in set(OpCode) else None
+    record = _RECORDS.get(OpCode(opcode)) if opcode in set(OpCode) else None
     encoded: bytes = draw(NOISE) if record is None else draw(records_of(record)).encode()
     return encoded
 

@@ -11,7 +11,7 @@ from coord_protocol.frames import MAX_FRAME_BYTES, REPLY_HEADER, frame
 from coord_protocol.multi import decode_multi_read_request, decode_multi_request
 from coord_protocol.records import OPEN_ACL_UNSAFE
 from coord_protocol.requests import CreateRequest, OpCode, SyncRequest
-from tests.fuzz.damage import HANDSHAKES, NOISE, TALK, bodies, cut_up, damaged
+from tests.fuzz.damage import HANDSHAKES, NOISE, PATIENT, TALK, bodies, cut_up, damaged
 from tests.replica.world import Client, World
 
 CUTS = st.lists(st.integers(0, 400), max_size=4)
@@ -43,7 +43,7 @@ def assert_harmless(world: World, stranger: Client, sent: int) -> None:
 
 
 @given(NOISE, CUTS)
-@settings(max_examples=150, deadline=None)
+@settings(PATIENT, max_examples=150)
 def test_noise_instead_of_a_handshake(noise: bytes, cuts: list[int]) -> None:
     world = World()
     stranger = stranger_in(world)
@@ -54,7 +54,7 @@ def test_noise_instead_of_a_handshake(noise: bytes, cuts: list[int]) -> None:
 
 
 @given(HANDSHAKES, TALK, CUTS)
-@settings(max_examples=200, deadline=None)
+@settings(PATIENT, max_examples=200)
 def test_any_handshake_and_whatever_comes_behind_it(handshake: bytes, talk: list[bytes], cuts: list[int]) -> None:
     world = World()
     stranger = stranger_in(world)
@@ -67,7 +67,7 @@ def test_any_handshake_and_whatever_comes_behind_it(handshake: bytes, talk: list
 
 @SIZES
 @given(talk=TALK, cuts=CUTS, version=st.sampled_from([0, EXTENSIONS_VERSION]))
-@settings(max_examples=150, deadline=None)
+@settings(PATIENT, max_examples=150)
 def test_any_requests_of_an_open_session(size: int, talk: list[bytes], cuts: list[int], version: int) -> None:
     """Each answer is a frame with a header, and all servers apply what became of it alike."""
     world = World(size)
