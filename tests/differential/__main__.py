@@ -29,6 +29,7 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=200, help="of each sequence [200]")
     parser.add_argument("--seconds", type=float, default=math.inf, help="stop after so long [never]")
     parser.add_argument("--failures", type=int, default=3, help="stop after so many [3]")
+    parser.add_argument("--extended", action="store_true", help="with containers and znodes that have a TTL")
     parser.add_argument("--replay", type=Path, help="a file with steps, instead of seeds")
     options = parser.parse_args()
     if not has_zookeeper():
@@ -43,21 +44,22 @@ def main() -> int:
         if options.replay is not None:
             return replay(arena, options.replay)
         seeds = range(options.first, options.first + options.seeds)
-        return campaign(arena, seeds, options.steps, options.failures, options.seconds)
+        return campaign(arena, seeds, options)
 
 
-def campaign(arena: Arena, seeds: range, steps: int, patience: int, seconds: float) -> int:
+def campaign(arena: Arena, seeds: range, options: argparse.Namespace) -> int:
+    steps: int = options.steps
     began = time.monotonic()
     met: Counter[str] = Counter()
     done = failed = 0
     for seed in seeds:
-        report, comparison = arena.report(seed, steps)
+        report, comparison = arena.report(seed, steps, options.extended)
         met.update(known.name for known in comparison.known)
         done += 1
         if report:
             print(report, flush=True)
             failed += 1
-        if failed >= patience or time.monotonic() - began > seconds:
+        if failed >= options.failures or time.monotonic() - began > options.seconds:
             break
     last, took = seeds.start + done - 1, time.monotonic() - began
     print(f"seeds {seeds.start} to {last}, {steps} steps each, in {took:.0f} s: {failed} differ without a name")

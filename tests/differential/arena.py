@@ -23,9 +23,9 @@ class Arena:
         root = f"/d{self._name}-{next(self._numbers)}"
         return compare(steps, play(self._zookeeper, root, steps), play(self._coord, root, steps))
 
-    def report(self, seed: int, length: int) -> tuple[str, Comparison]:
+    def report(self, seed: int, length: int, is_extended: bool = False) -> tuple[str, Comparison]:
         """Nothing to tell if all differences of this seed are known; else what is left when it is made smaller."""
-        steps = draw(seed, length)
+        steps = draw(seed, length, is_extended)
         comparison = self.contest(steps)
         if comparison.difference is None:
             return "", comparison

@@ -18,6 +18,7 @@ from coord_protocol.requests import (
     CheckVersionRequest,
     CheckWatchesRequest,
     CreateRequest,
+    CreateTTLRequest,
     DeleteRequest,
     ExistsRequest,
     GetACLRequest,
@@ -53,25 +54,28 @@ _ODD_IDENTITIES: Final = (
     *(("ip", "127.0.0.1/33"), ("ip", ""), ("unknown", "x"), ("sasl", "bob"), ("super", "x")),
 )
 _FLOWING: Final = frozenset(
-    {OpCode.CREATE, OpCode.CREATE2, OpCode.DELETE, OpCode.SET_DATA, OpCode.SET_ACL, OpCode.MULTI}
+    {OpCode.CREATE, OpCode.CREATE2, OpCode.DELETE, OpCode.SET_DATA, OpCode.MULTI}
     | {OpCode.EXISTS, OpCode.GET_DATA, OpCode.GET_CHILDREN, OpCode.GET_CHILDREN2, OpCode.GET_ACL, OpCode.SYNC}
 )
-"""Those that ZooKeeper serves in order, too, when they come together (it answers auth and sasl ahead of the others)."""
+"""Those that ZooKeeper serves one after the other, too, when they come together (see `known.AVOIDED`)."""
 
 Kind = tuple[OpCode, Body]
 T = TypeVar("T")
 
 
-def draw(seed: int, length: int) -> list[Step]:
-    """The sequence of this seed; the first steps connect its clients."""
-    drawer = Drawer(Random(seed))
+def draw(seed: int, length: int, is_extended: bool = False) -> list[Step]:
+    """The sequence of this seed; the first steps connect its clients. `is_extended`: with containers and TTLs."""
+    drawer = Drawer(Random(seed), is_extended)
     opening: list[Step] = [Connect(client) for client in range(CLIENTS)]
     return opening + [drawer.step() for _ in range(length)]
 
 
 class Drawer:
-    def __init__(self, random: Random) -> None:
+    def __init__(self, random: Random, is_extended: bool) -> None:
         self._random = random
+        self._modes_drawn = {0: 12.0, 1: 4.0, 2: 4.0, 3: 2.0, 7: 0.2, -1: 0.2}
+        if is_extended:
+            self._modes_drawn |= {4: 2.0, 5: 0.3, 6: 0.3}
         self._client = 0
         self._has_rights = random.random() < 0.3
         """Whether ACLs matter in this sequence. In most they do not, so that what they refuse hides nothing."""
@@ -98,7 +102,12 @@ class Drawer:
             self._set_watches: 1,
             self._bare: 2,
             self._garbage: 3,
+            self._create_container: 4 if is_extended else 0,
+            self._create_ttl: 4 if is_extended else 0,
         }
+        self._creates_of_a_multi = [self._create, self._create, self._create]
+        if is_extended:
+            self._creates_of_a_multi += [self._create_container, self._create_ttl]
 
     def step(self) -> Step:
         random = self._random
@@ -127,8 +136,17 @@ class Drawer:
         return self._random.choice((OpCode.CREATE, OpCode.CREATE2)), self._create_request()
 
     def _create_request(self) -> CreateRequest:
-        mode = self._random.choices((0, 1, 2, 3, 7, -1), (12, 4, 4, 2, 0.2, 0.2))[0]
+        (mode,) = self._random.choices(list(self._modes_drawn), list(self._modes_drawn.values()))
         return CreateRequest(self._path(), self._data(), self._acl(), mode)
+
+    def _create_container(self) -> Kind:
+        return OpCode.CREATE_CONTAINER, CreateRequest(self._path(), self._data(), self._acl(), self._odd(4, (0, 1, 2)))
+
+    def _create_ttl(self) -> Kind:
+        """None of these times is over while the sequence lasts."""
+        mode = self._odd(self._random.choice((5, 6)), (0, 2, 4, 7))
+        ttl_ms = self._odd(self._random.choice((10**8, 2**40 - 1)), (0, -1, 2**40, -(2**63)))
+        return OpCode.CREATE_TTL, CreateTTLRequest(self._path(), self._data(), self._acl(), mode, ttl_ms)
 
     def _delete(self) -> Kind:
         return OpCode.DELETE, DeleteRequest(self._path(), self._version())
@@ -205,8 +223,7 @@ class Drawer:
         return tuple(operations)
 
     def _create_operation(self) -> Kind:
-        request = self._create_request()
-        return self._random.choice((OpCode.CREATE, OpCode.CREATE2)), request
+        return self._random.choice(self._creates_of_a_multi)()
 
     def _check(self) -> Kind:
         return OpCode.CHECK, CheckVersionRequest(self._path(), self._version())

@@ -11,9 +11,11 @@ from tests.conftest import serving, zookeeper_command
 
 @contextmanager
 def zookeeper(directory: Path) -> Iterator[str]:
-    """`host:port` of Debian's ZooKeeper. It does not wait for its disk: no crash is part of a sequence."""
+    """`host:port` of Debian's ZooKeeper. It does not wait for its disk, since no crash is part of a sequence, and does
+    not look for containers that are empty, since no two servers would do so at the same step."""
     address = f"{LOOPBACK}:{free_ports(1)[0]}"
-    with serving(zookeeper_command(directory, address, "-Dzookeeper.forceSync=no"), address, directory):
+    options = ("-Dzookeeper.forceSync=no", "-Dznode.container.checkIntervalMs=86400000")
+    with serving(zookeeper_command(directory, address, *options), address, directory):
         yield address
 
 
