@@ -118,6 +118,13 @@ def _is_anybodys_watch(theirs: str, ours: str, step: int, context: Context) -> b
     return is_check and theirs.startswith("ok ") and ours.startswith("NO_WATCHER ")
 
 
+def _is_check_of_odd_path(theirs: str, ours: str, step: int, context: Context) -> bool:
+    request = context.request(step)
+    path = request.body.path if request is not None and isinstance(request.body, CheckWatchesRequest) else "/"
+    is_odd = not path.startswith(("/", "~"))
+    return is_odd and theirs.startswith("MARSHALLING_ERROR ") and ours.startswith("NO_WATCHER ")
+
+
 def _is_surrogate_echo(theirs: str, ours: str, step: int, context: Context) -> bool:
     request = context.request(step)
     path = request.body.path if request is not None and isinstance(request.body, SyncRequest) else ""
@@ -151,6 +158,12 @@ KNOWN: Final[tuple[Known, ...]] = (
         "checkWatches finds those of others",
         "in 3.8 a watch of any connection at the path will do; since 3.9.0 (ZOOKEEPER-4466) only one's own",
         _is_anybodys_watch,
+    ),
+    Known(
+        "checkWatches takes any path",
+        "3.8 climbs from the path to the root, and fails on one that is none; since 3.9.0 (ZOOKEEPER-4466) no watch is "
+        "found there",
+        _is_check_of_odd_path,
     ),
     Known(
         "an error has no body",
