@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
 from typing import Final
 
 from tests.differential.known import Context, Known, difference_of
@@ -65,12 +64,3 @@ def _compare_client(
         met.add(known)
         left, right = left + known.takes_theirs, right + known.takes_ours
     return None
-
-
-def side_by_side(steps: Sequence[Step], zookeeper: Account, coord: Account, client: int) -> str:
-    """Everything that a client heard, for people."""
-    rows = []
-    for their, our in zip_longest(zookeeper.get(client, []), coord.get(client, []), fillvalue=_NOTHING):
-        sign = " " if their.text == our.text else "!"
-        rows.append(f"{sign} {their.step:4} {their.text}" + (f"\n       {our.text}" if sign == "!" else ""))
-    return "\n".join(rows)

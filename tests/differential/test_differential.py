@@ -14,7 +14,7 @@ from tests.differential.play import Line
 from tests.differential.shrink import shrink
 from tests.differential.steps import Ask, Connect, Drop, Step, line_of, read
 
-SEEDS = range(12)
+SEEDS = range(30)
 STEPS = 100
 
 
