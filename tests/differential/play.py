@@ -31,7 +31,11 @@ from tests.differential.wire import Silence, Wire
 FAR_FUTURE: Final = 1 << 60
 PASSWORD_BYTES: Final = 16
 
-_XIDS: Final = {OpCode.AUTH: AUTH_XID, OpCode.SET_WATCHES: SET_WATCHES_XID, OpCode.SET_WATCHES2: SET_WATCHES_XID}
+_XIDS: Final[dict[int, int]] = {
+    OpCode.AUTH: AUTH_XID,
+    OpCode.SET_WATCHES: SET_WATCHES_XID,
+    OpCode.SET_WATCHES2: SET_WATCHES_XID,
+}
 _OVERTAKING: Final = (OpCode.AUTH, OpCode.SASL, OpCode.NOTIFICATION)
 """ZooKeeper may answer these before the requests that came ahead of them. The last stands for unknown opcodes."""
 
@@ -230,7 +234,7 @@ class Player:
     def _send(self, client: Client, step: Ask) -> None:
         assert client.wire is not None, "whoever asks is connected"
         client.xid += 1
-        xid = step.xid if step.xid is not None else _XIDS.get(OpCode(step.opcode), client.xid) if _is_known(step) else 7
+        xid = _XIDS.get(step.opcode, client.xid) if step.xid is None else step.xid
         body = encode(step.body, self.masks.root)
         client.wire.send(frame(REQUEST_HEADER.pack(xid, step.opcode) + body))
         client.waiting.append(Waiting(self.number, step.opcode, xid, is_of_root=_is_of_root(step.body)))
@@ -337,7 +341,3 @@ def _events_first(line: Line) -> tuple[bool, str]:
 def _is_of_root(body: Body) -> bool:
     records = [record for _, record in body] if isinstance(body, tuple) else [body]
     return any(getattr(record, "path", "~") in ("", "/") for record in records)
-
-
-def _is_known(step: Ask) -> bool:
-    return step.opcode in set(OpCode)
