@@ -49,6 +49,8 @@ def zookeeper_command(directory: Path, address: str, *options: str) -> list[str]
         "admin.enableServer": "false",
         "4lw.commands.whitelist": "srvr",
         "extendedTypesEnabled": "true",
+        # Without it, ACLs that name users of SASL are none.
+        "authProvider.1": "org.apache.zookeeper.server.auth.SASLAuthenticationProvider",
     }
     configuration = directory / "zoo.cfg"
     configuration.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
