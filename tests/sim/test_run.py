@@ -15,6 +15,7 @@ from coord.sim.moves import Add, Mistype, Move, Outage, Remove, Replace, Replace
 from coord.sim.run import Outcome, run_seed
 from coord.sim.shrink import rule_of, shrink
 from coord.sim.swarm import MAKERS, draw
+from coord.tree.levels import FIRST, LEVEL
 from tests.sim.bugs import BUGS
 
 SEED_OF_THREE = 0
@@ -54,8 +55,8 @@ def test_level_rises_when_the_last_member_is_upgraded() -> None:
     left = run_seed(seed, 3.0, keep=lambda drawn: [])
 
     assert (upgraded.failure, left.failure) == (None, None)
-    assert "LevelRaised" in upgraded.reached
-    assert "LevelRaised" not in left.reached
+    assert left.reached["LevelRaised"] == left.profile.members * (LEVEL - 1 - FIRST), "as high as the early ones know"
+    assert upgraded.reached["LevelRaised"] > left.reached["LevelRaised"]
 
 
 MOVES_AND_WHAT_COMES_OF_THEM: list[tuple[list[Move], str]] = [

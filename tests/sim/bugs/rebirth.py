@@ -7,7 +7,7 @@ from coord.raft.types import Index
 from coord.sim import rebirth as sim_rebirth
 from coord.tree import rebirth
 from coord.tree.machine import Machine
-from tests.sim.bugs.registry import bug
+from tests.sim.bugs.registry import bug, hiding_bug
 
 
 @bug
@@ -15,7 +15,7 @@ def least_of_what_is_left_is_taken(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(sim_rebirth, "most_up_to_date", lambda some: min(some, key=lambda one: (one.end.term, one.end.index)))
 
 
-@bug
+@hiding_bug
 def new_cluster_numbers_on_from_what_was_saved(patch: pytest.MonkeyPatch) -> None:
     """What was acknowledged after that had these numbers."""
     patch.setattr(rebirth, "first_index", lambda saved, founded_ms: Index(saved + 1))
